@@ -1,0 +1,1 @@
+//! Settings: TOML as written, lowered to the checked `Params` of each part.

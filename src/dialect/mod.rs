@@ -1,0 +1,10 @@
+//! How vendors talk: request bodies scanned in place, answers read as they pass.
+//!
+//! Sync and sans-io: bytes in, spans and signals out, testable at any split. Nothing here parses a
+//! whole document, re-serialises anything, or knows a provider, a session or a price.
+
+mod signal;
+mod view;
+
+pub use signal::{DeltaKind, Signal, StopKind, UpstreamFault};
+pub use view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value};

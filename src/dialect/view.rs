@@ -1,0 +1,143 @@
+//! What we need to know of a request body, as spans into the bytes that the client sent.
+
+use std::ops::Range;
+
+use crate::types::{ModelName, Operation, Section};
+
+/// A byte range of the body.
+pub type Span = Range<usize>;
+
+/// A field that we read, and where its value stands (quotes included), so that it can be replaced
+/// without touching a byte around it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Value<T> {
+    /// The value, decoded.
+    pub value: T,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One block of the prompt, in the order in which providers cache: tools, system, messages.
+///
+/// A tool definition, a system block (a plain string is one block) or a content block of a message
+/// (string content is one block; in Responses, an input item is one block).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// The part of the prompt it belongs to.
+    pub section: Section,
+    /// Its raw bytes.
+    pub span: Span,
+    /// The `cache_control` member inside it, with the comma that separates it, which a fingerprint
+    /// must leave out: clients move the marker from turn to turn.
+    pub marker: Option<Span>,
+    /// The block opens a new message (so that a fingerprint can tell two blocks of one message from
+    /// two messages), and this hashes what stands around its content (the role).
+    pub opens_message: bool,
+    /// It is Claude Code's attribution block (`x-anthropic-billing-header: ...`), whose bytes may
+    /// change from turn to turn: no part of a fingerprint.
+    pub attribution: bool,
+}
+
+/// State that lives in one account: the request can go nowhere else.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HardPin {
+    /// What kind of object it is.
+    pub kind: PinKind,
+    /// Its id, decoded.
+    pub id: String,
+}
+
+/// Kinds of objects that live in one account.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum PinKind {
+    /// `previous_response_id`, or a response by id.
+    Response,
+    /// `conversation`.
+    Conversation,
+    /// `container`.
+    Container,
+    /// A file id in the content.
+    File,
+    /// A batch by id.
+    Batch,
+}
+
+impl PinKind {
+    /// The name of this kind in messages and the state file.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Response => "response",
+            Self::Conversation => "conversation",
+            Self::Container => "container",
+            Self::File => "file",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// Ids of a conversation found in the body, decoded, `None` where absent or not a string.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BodyIds {
+    /// Anthropic `metadata.user_id`, whole: the session is inside it (two known forms).
+    pub user_id: Option<String>,
+    /// `prompt_cache_key`.
+    pub prompt_cache_key: Option<String>,
+    /// Top-level `session_id` (OpenRouter), or `litellm_session_id`.
+    pub session_id: Option<String>,
+    /// `metadata.session_id`.
+    pub metadata_session_id: Option<String>,
+}
+
+/// The longest cache life that the client's own markers ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TtlAsked {
+    /// No marker: nothing is cached on purpose.
+    #[default]
+    None,
+    /// The provider's usual time.
+    Short,
+    /// The long time (`"ttl": "1h"`).
+    Long,
+}
+
+/// A request body, scanned once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestView {
+    /// What was asked for.
+    pub operation: Operation,
+    /// The model, as the caller wrote it.
+    pub model: Value<ModelName>,
+    /// `"stream": true`.
+    pub stream: bool,
+    /// `"background": true` (Responses): the answer is fetched later, by id.
+    pub background: bool,
+    /// `max_tokens`, `max_completion_tokens` or `max_output_tokens`.
+    pub max_output_tokens: Option<u64>,
+    /// `stream_options.include_usage` is `true` already.
+    pub includes_usage: bool,
+    /// Where the value of `stream_options` stands, if it is there.
+    pub stream_options: Option<Span>,
+    /// Just behind the opening brace of the body: where a missing member may be spliced in.
+    pub body_start: usize,
+    /// The body has no member at all (a member spliced in needs no comma behind it).
+    pub empty: bool,
+    /// The prompt's blocks, in caching order.
+    pub blocks: Vec<Block>,
+    /// A reply of the model stands in the history.
+    pub has_history: bool,
+    /// Ids of the tool calls whose results stand in the *last* run of tool results, decoded, newest
+    /// last, at most 64: the links to the answer that made them.
+    pub tool_result_ids: Vec<String>,
+    /// Raw spans of the text of the last assistant message in the history (JSON string contents,
+    /// still escaped), in order: its fingerprint links a plain chat to the answer that made it.
+    pub last_reply: Vec<Span>,
+    /// Objects that pin the request to one account, at most 16.
+    pub pins: Vec<HardPin>,
+    /// Encrypted reasoning travels along: only the account that made it can read it.
+    pub encrypted_content: bool,
+    /// Ids in the body.
+    pub ids: BodyIds,
+    /// The cache life that the client asks for.
+    pub ttl: TtlAsked,
+}

@@ -1,0 +1,1 @@
+//! The six verbs; the only place that knows Pingora's `Session`.

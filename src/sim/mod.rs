@@ -1,0 +1,1 @@
+//! A provider that never bills, and agents to drive it.

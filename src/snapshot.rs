@@ -1,0 +1,1 @@
+//! Everything configured, immutable, behind one swap.

@@ -1,0 +1,21 @@
+//! The nouns that every part shares: plain values, no behaviour beyond their own arithmetic.
+//!
+//! Nothing here reads a clock, opens a socket, or knows a part above it.
+
+mod dialect;
+mod identity;
+mod ids;
+mod label;
+mod money;
+mod receipt;
+mod secret;
+mod tokens;
+
+pub use dialect::{Dialect, Family, Operation};
+pub use identity::{IdSource, PrefixChain, PrefixPoint, Section, SessionKey};
+pub use ids::{CallerName, DomainName, EndpointName, ModelName, ProviderName, RequestId, TenantId};
+pub use label::{AffinityReason, AffinityResult, AttemptOutcome, Blame, Outcome, Reason};
+pub use money::{NanoUsd, Rates};
+pub use receipt::{AttemptRecord, Receipt, Timings};
+pub use secret::{KeyDigest, Secret};
+pub use tokens::{ReportedUsage, Usage};

@@ -1,0 +1,98 @@
+//! Money, in integers only: sums do not depend on their order, and a bill can be recomputed.
+
+use std::{fmt, ops::AddAssign};
+
+use super::Usage;
+
+/// Billionths of a US dollar.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Hash)]
+pub struct NanoUsd(pub u64);
+
+impl NanoUsd {
+    /// Dollars, for people and for metrics; not for arithmetic.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a display value; exact up to 9 million dollars")]
+    pub fn as_usd(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
+impl AddAssign for NanoUsd {
+    fn add_assign(&mut self, other: Self) {
+        self.0 = self.0.saturating_add(other.0);
+    }
+}
+
+impl fmt::Display for NanoUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}
+
+/// What a model's tokens cost, in nano-dollars per *million* tokens ($3 per million = 3e9).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Rates {
+    /// For [`Usage::input`].
+    pub input: u64,
+    /// For [`Usage::cached_read`].
+    pub cached_read: u64,
+    /// For [`Usage::write_5m`].
+    pub write_5m: u64,
+    /// For [`Usage::write_1h`].
+    pub write_1h: u64,
+    /// For [`Usage::output`].
+    pub output: u64,
+}
+
+impl Rates {
+    /// The charge of `usage`, rounded half-up once.
+    #[must_use]
+    pub fn charge(&self, usage: &Usage) -> NanoUsd {
+        const PER: u128 = 1_000_000;
+        let sum = [
+            (usage.input, self.input),
+            (usage.cached_read, self.cached_read),
+            (usage.write_5m, self.write_5m),
+            (usage.write_1h, self.write_1h),
+            (usage.output, self.output),
+        ]
+        .iter()
+        .map(|&(tokens, rate)| u128::from(tokens) * u128::from(rate))
+        .fold(0_u128, u128::saturating_add);
+        NanoUsd(u64::try_from(sum.saturating_add(PER / 2) / PER).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SONNET: Rates = Rates {
+        input: 3_000_000_000,
+        cached_read: 300_000_000,
+        write_5m: 3_750_000_000,
+        write_1h: 6_000_000_000,
+        output: 15_000_000_000,
+    };
+
+    #[test]
+    fn a_million_tokens_cost_the_listed_price() {
+        let usage = Usage { input: 1_000_000, ..Usage::default() };
+        assert_eq!(SONNET.charge(&usage), NanoUsd(3_000_000_000));
+    }
+
+    #[test]
+    fn rounding_is_half_up_and_happens_once() {
+        let rates = Rates { input: 500_000, output: 499_999, ..Rates::default() };
+        assert_eq!(rates.charge(&Usage { input: 1, ..Usage::default() }), NanoUsd(1));
+        assert_eq!(rates.charge(&Usage { output: 1, ..Usage::default() }), NanoUsd(0));
+        // Two halves that would each round up make one whole together.
+        assert_eq!(rates.charge(&Usage { input: 2, ..Usage::default() }), NanoUsd(1));
+    }
+
+    #[test]
+    fn absurd_counts_saturate_instead_of_wrapping() {
+        let usage = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
+        assert_eq!(SONNET.charge(&usage), NanoUsd(u64::MAX));
+    }
+}

@@ -1,0 +1,98 @@
+//! The final record of a request: what the log line, the metrics and the ledger are made from.
+
+use std::time::Duration;
+
+use super::{
+    AffinityReason, AffinityResult, AttemptOutcome, Blame, CallerName, Dialect, EndpointName, IdSource,
+    ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId, Usage,
+};
+use crate::clock::UnixTime;
+
+/// One try at one endpoint.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// Where.
+    pub endpoint: EndpointName,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// The provider's status, where it sent one.
+    pub status: Option<u16>,
+    /// The request had been sent in full when it failed: the provider may bill it all the same.
+    pub ambiguous: bool,
+    /// How long it took.
+    pub spent: Duration,
+}
+
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// From the request's head to the end of the answer.
+    pub total: Duration,
+    /// To the first byte of the provider's answer.
+    pub first_byte: Option<Duration>,
+    /// To the first token of content.
+    pub first_token: Option<Duration>,
+    /// Reading the request's body.
+    pub upload: Duration,
+    /// Waiting for an account on purpose.
+    pub waited: Duration,
+    /// Our own work before the provider was called.
+    pub overhead: Duration,
+}
+
+/// Everything worth keeping of one request. Holds no prompt text and no secret.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Our id of the request.
+    pub id: RequestId,
+    /// When its head arrived.
+    pub at: UnixTime,
+    /// Who asked.
+    pub caller: CallerName,
+    /// On whose behalf.
+    pub tenant: TenantId,
+    /// In which dialect; `None` for a path that has none.
+    pub dialect: Option<Dialect>,
+    /// For what; `None` when it was passed through or never understood.
+    pub operation: Option<Operation>,
+    /// The configured name or pattern of the model: safe as a metric label.
+    pub model: Option<ModelName>,
+    /// The model as the provider was asked for it: what prices are looked up by.
+    pub upstream_model: Option<ModelName>,
+    /// Whether the client asked for a stream.
+    pub streamed: bool,
+    /// Which conversation.
+    pub session: Option<SessionKey>,
+    /// Whose sub-agent it is.
+    pub parent: Option<SessionKey>,
+    /// How the conversation was recognised.
+    pub id_source: IdSource,
+    /// Where it was served; `None` when nowhere.
+    pub endpoint: Option<EndpointName>,
+    /// By whom.
+    pub provider: Option<ProviderName>,
+    /// Whether it stayed in place, and why.
+    pub affinity: Option<(AffinityResult, AffinityReason)>,
+    /// Every try.
+    pub attempts: Vec<AttemptRecord>,
+    /// The status that the client saw.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it did not end well.
+    pub reason: Option<Reason>,
+    /// Whose fault that was.
+    pub blame: Option<Blame>,
+    /// Tokens; estimated where `estimated` says so.
+    pub usage: Usage,
+    /// The provider never reported the usage: `usage` is our own estimate.
+    pub estimated: bool,
+    /// Money; `None` when no price is known for the model.
+    pub charge: Option<NanoUsd>,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body.
+    pub response_bytes: u64,
+    /// Where the time went.
+    pub timings: Timings,
+}

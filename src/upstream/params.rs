@@ -1,0 +1,213 @@
+//! What the configuration says of providers, endpoints and domains: plain values, checked already.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::types::{DomainName, EndpointName, Family, ProviderName, Secret};
+
+/// How the upstream key is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthScheme {
+    /// `x-api-key: KEY`
+    XApiKey,
+    /// `authorization: Bearer KEY`
+    Bearer,
+    /// `api-key: KEY` (Azure)
+    ApiKey,
+}
+
+/// Whose credential goes upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Credentials {
+    /// The endpoint's own key; the caller's never leaves the gateway.
+    Gateway,
+    /// The caller's, untouched: observe mode.
+    Caller,
+}
+
+/// What to do on 529, 503 and refused connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overload {
+    /// Shared provider: all its accounts are as busy, so try the same endpoint again for a while.
+    Stay,
+    /// Self-hosted engine: another replica may well be idle.
+    Move,
+}
+
+/// Which HTTP versions to offer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HttpVersion {
+    /// HTTP/1.1 only.
+    One,
+    /// HTTP/2 only.
+    Two,
+    /// Whatever the host picks by ALPN (plain connections: HTTP/1.1).
+    Auto,
+}
+
+/// Limits of time. Each says what it bounds; none is infinite.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// TCP and TLS together.
+    pub connect: Duration,
+    /// From the request's last byte to the answer's first, when streaming.
+    pub first_byte: Duration,
+    /// Between two chunks of an answer.
+    pub idle: Duration,
+    /// The whole request; also the first byte of an answer that is not streamed.
+    pub total: Duration,
+    /// One write of the request's body.
+    pub write: Duration,
+    /// How long an idle connection stays pooled; less than the host's own keep-alive.
+    pub pool_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(120),
+            idle: Duration::from_secs(120),
+            total: Duration::from_secs(600),
+            write: Duration::from_secs(30),
+            pool_idle: Duration::from_secs(55),
+        }
+    }
+}
+
+/// How failures cool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cooling {
+    /// A 429 that does not say for how long.
+    pub default_429: Duration,
+    /// A 429 that asks for longer than this is honoured, and warned about.
+    pub warn_above: Duration,
+    /// Failures in a row that cool a failure domain.
+    pub allowed_fails: u32,
+    /// How long it then cools, at first; doubles with each failed trial.
+    pub base: Duration,
+    /// How long it cools at most.
+    pub max: Duration,
+    /// After a 429's time is over, at most one request starts in each such span, for ten of them.
+    pub pace: Duration,
+    /// How long a quarantined key waits before it is checked again.
+    pub recheck: Duration,
+    /// `overload = "stay"`: the wait before the same endpoint is tried again (with jitter).
+    pub stay_delay: Duration,
+    /// `overload = "stay"`: how long to stay at most before moving on.
+    pub stay_max: Duration,
+}
+
+impl Default for Cooling {
+    fn default() -> Self {
+        Self {
+            default_429: Duration::from_secs(30),
+            warn_above: Duration::from_secs(15 * 60),
+            allowed_fails: 3,
+            base: Duration::from_secs(5),
+            max: Duration::from_secs(120),
+            pace: Duration::from_millis(200),
+            recheck: Duration::from_secs(60),
+            stay_delay: Duration::from_millis(1500),
+            stay_max: Duration::from_secs(6),
+        }
+    }
+}
+
+/// How long a provider keeps a prompt, counted from the request's start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheLife {
+    /// The usual time (Anthropic 5 m, OpenAI 30 m).
+    pub short: Duration,
+    /// The long time, where a request asks for it.
+    pub long: Duration,
+}
+
+/// A method and a path pattern that may pass through untouched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PassRule {
+    /// An upper-case method, or `*`.
+    pub method: String,
+    /// A glob over the normalised path; `*` does not cross `/`, `**` does.
+    pub path: String,
+}
+
+/// One provider.
+#[derive(Clone, Debug)]
+pub struct ProviderParams {
+    /// Its name.
+    pub name: ProviderName,
+    /// What it speaks.
+    pub family: Family,
+    /// `https`?
+    pub tls: bool,
+    /// Host name, for `host`, SNI and certificate.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What stands before `/v1/...`, without a trailing slash; often empty.
+    pub base_path: String,
+    /// Connect here instead of resolving the host.
+    pub address: Option<SocketAddr>,
+    /// A PEM file of authorities to trust beside the system's.
+    pub ca_file: Option<std::path::PathBuf>,
+    /// How keys are sent.
+    pub auth: AuthScheme,
+    /// Whose keys are sent.
+    pub credentials: Credentials,
+    /// What to do when it is overloaded.
+    pub overload: Overload,
+    /// HTTP versions.
+    pub http: HttpVersion,
+    /// Limits of time.
+    pub timeouts: Timeouts,
+    /// How failures cool.
+    pub cooling: Cooling,
+    /// How long prompts stay cached.
+    pub cache: CacheLife,
+    /// Ask for usage in chat streams (`stream_options.include_usage`) when the client did not.
+    pub inject_usage: bool,
+    /// Paths beyond the known ones.
+    pub passthrough: Vec<PassRule>,
+    /// Models that no `[[model]]` lists are passed on to this provider by name.
+    pub pass_unlisted: bool,
+    /// Self-hosted engines: a path that answers 200 when healthy.
+    pub health_path: Option<String>,
+    /// How often `health_path` is asked.
+    pub health_every: Duration,
+    /// Check every key with `GET /v1/models` at start.
+    pub validate_keys: bool,
+    /// Requests that may go to another endpoint after a failure, in percent of all requests.
+    pub retry_budget_percent: u32,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+pub struct EndpointParams {
+    /// Its name: what rendezvous hashes, what people see.
+    pub name: EndpointName,
+    /// Its provider.
+    pub provider: ProviderName,
+    /// Its key; `None` in observe mode and for engines without one.
+    pub key: Option<Secret>,
+    /// The rate domain, where configured; else learned, else its own.
+    pub rate_domain: Option<DomainName>,
+    /// The cache domain, where configured; else learned, else its own.
+    pub cache_domain: Option<DomainName>,
+    /// For the failure domain: endpoints of one base URL and region fail together.
+    pub region: Option<String>,
+    /// The weight of its rate domain, shared by the domain's endpoints. The largest one wins.
+    pub weight: u32,
+}
+
+/// One model as callers name it.
+#[derive(Clone, Debug)]
+pub struct ModelParams {
+    /// A name, or a glob with `*`.
+    pub name: String,
+    /// Who serves it, by endpoint name.
+    pub endpoints: Vec<EndpointName>,
+    /// What the provider calls it; `None` is as the caller wrote it.
+    pub upstream_name: Option<String>,
+    /// Its class, where several models share limits (`sonnet-4`); `None` is the name itself.
+    pub class: Option<String>,
+}
