@@ -14,6 +14,8 @@ pub mod proxy;
 pub mod sim;
 
 pub mod config;
+
+pub mod live;
 pub mod snapshot;
 
 pub mod metering;

@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["proxy", "admin", "sim"],
     &["config"],
+    &["live"],
     &["snapshot"],
     &["session", "routing", "metering"],
     &["upstream", "telemetry"],

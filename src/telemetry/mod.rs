@@ -1,1 +1,11 @@
 //! Metric families and the log.
+//!
+//! Counters and histograms are fed once a request, from its receipt (`proxy/settle.rs`); gauges are
+//! read off the live state when somebody scrapes. Labels are closed sets or configured names, so a
+//! scrape cannot grow with traffic. Prompt text, answers and secrets never come here.
+
+mod log;
+mod metrics;
+
+pub use log::{LogFormat, LogParams, start_log};
+pub use metrics::Metrics;

@@ -59,6 +59,8 @@ labels! {
         BadRequest => "bad_request",
         /// A content type or encoding that we do not read.
         UnsupportedMedia => "unsupported_media",
+        /// More headers, or larger ones, than we read.
+        HeadersTooLarge => "headers_too_large",
         /// The body is over the limit.
         BodyTooLarge => "body_too_large",
         /// The body took too long to arrive.

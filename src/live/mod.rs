@@ -1,0 +1,47 @@
+//! What outlives a reload: everything the gateway has learned or holds, beside the immutable
+//! [`Snapshot`](crate::snapshot::Snapshot) of its settings.
+//!
+//! One value, built once by `server`, read by `proxy` and `admin`. It owns no policy: each part of it
+//! is a noun of its own.
+
+mod buffers;
+mod flights;
+
+use std::{collections::HashSet, sync::Arc};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub use buffers::{Buffers, Held};
+pub use flights::{Flight, Flights};
+
+use crate::{
+    metering::Learned,
+    routing::Policy,
+    session::{Links, Owners},
+    snapshot::Snapshot,
+    types::{ModelName, ProviderName},
+};
+
+/// Everything that is not configured.
+pub struct Live {
+    /// The settings in force. A request loads them once.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Links from earlier answers to sessions.
+    pub links: Links,
+    /// Whose objects are where.
+    pub owners: Owners,
+    /// Tokens per byte and the like.
+    pub learned: Learned,
+    /// Which endpoint.
+    pub policy: Box<dyn Policy>,
+    /// Request bodies held.
+    pub buffers: Arc<Buffers>,
+    /// Requests under way.
+    pub flights: Arc<Flights>,
+    /// Providers that refuse the usage option for a model. Bounded by the configuration.
+    pub usage_refused: Mutex<HashSet<(ProviderName, ModelName)>>,
+    /// Somebody wants a key checked.
+    pub check_wanted: Notify,
+}

@@ -1,0 +1,161 @@
+//! The second verb: may it run, and what does it hold.
+//!
+//! Permission for the model, the owner of what the request refers to, and the body with the splices
+//! that its provider needs. From here on the scan of the body is not needed any more and is let go:
+//! a stream may run for an hour, and its request was large.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{denial::Denial, exchange::Exchange, identify::Identified, upload::Upload};
+use crate::{
+    clock,
+    dialect::{self, HardPin, Splice},
+    live::Held,
+    session::Owner,
+    snapshot::CallerParams,
+    types::{EndpointName, ModelName, Operation, Reason},
+    upstream::{Model, ProviderParams},
+};
+
+/// A call that may run.
+pub(crate) struct Admitted {
+    /// What was asked for.
+    pub operation: Operation,
+    /// The model, resolved.
+    pub model: Arc<Model>,
+    /// The model as the caller wrote it.
+    pub requested: ModelName,
+    /// The only endpoint that can serve it.
+    pub pin: Option<EndpointName>,
+    /// The model has spoken before.
+    pub has_history: bool,
+    /// The body is sent to be worked on later (`background`).
+    pub background: bool,
+    /// Tokens of input, estimated.
+    pub estimated_tokens: u64,
+    /// The body, until the first byte of the answer is sent.
+    pub payload: Payload,
+}
+
+/// A request's body as it came, and how it goes up.
+pub(crate) struct Payload {
+    body: Bytes,
+    model: Option<Splice>,
+    usage: Option<Splice>,
+    /// The body with its splices, made once.
+    made: Option<(bool, Bytes)>,
+    held: Option<Held>,
+}
+
+impl Payload {
+    /// A request without a body, or whose body goes up as it came.
+    pub(crate) fn plain(upload: Option<Upload>) -> Self {
+        let (body, held) = upload.map_or((Bytes::new(), None), |upload| (upload.body, Some(upload.held)));
+        Self { body, model: None, usage: None, made: None, held }
+    }
+
+    /// Lets go of everything.
+    pub(crate) fn release(&mut self) {
+        *self = Self::plain(None);
+    }
+
+    /// Whether the usage option would be added for this provider.
+    pub(crate) fn adds_usage(&self, provider: &ProviderParams, refused: bool) -> bool {
+        self.usage.is_some() && provider.inject_usage && !refused
+    }
+
+    /// The body as it goes up. Byte for byte what came, but for declared splices.
+    pub(crate) fn bytes(&mut self, with_usage: bool) -> Bytes {
+        if let Some((made_with, bytes)) = &self.made
+            && *made_with == with_usage
+        {
+            return bytes.clone();
+        }
+        let usage = self.usage.iter().filter(|_| with_usage);
+        let splices: Vec<Splice> = self.model.iter().chain(usage).cloned().collect();
+        let bytes = dialect::apply(&self.body, &splices);
+        self.made = Some((with_usage, bytes.clone()));
+        bytes
+    }
+}
+
+/// Admits a call, or says why not.
+pub(crate) fn admit(
+    x: &mut Exchange,
+    operation: Operation,
+    who: Identified,
+    upload: Upload,
+) -> Result<Admitted, Denial> {
+    permitted(x, &who.requested)?;
+    let pin = pin(x, &who.view.pins)?;
+    let now = clock::now();
+    if let Some(identity) = &mut x.identity {
+        if operation.generates() {
+            x.live.links.learn_request(identity, now);
+        }
+        // Known by now; and a long history's chain is larger than all the rest of a waiting stream.
+        identity.chain.points = Vec::new();
+    }
+    let session = x.identity.as_ref().and_then(|identity| identity.key);
+    let ratios = x.live.learned.ratios(who.model.class(), session);
+    let prompt = x.request_bytes;
+    let view = who.view;
+    let rename = who.model.upstream_name(who.requested.as_str()).filter(|name| *name != who.requested.as_str());
+    let streams_chat = operation == Operation::ChatCompletions && view.stream;
+    let payload = Payload {
+        model: rename.map(|name| view.splice_model(name)),
+        usage: streams_chat.then(|| view.splice_include_usage(&upload.body)).flatten(),
+        body: upload.body,
+        made: None,
+        held: Some(upload.held),
+    };
+    Ok(Admitted {
+        operation,
+        model: who.model,
+        requested: who.requested,
+        pin,
+        has_history: view.has_history,
+        background: view.background,
+        estimated_tokens: ratios.input_tokens(prompt),
+        payload,
+    })
+}
+
+fn permitted(x: &Exchange, requested: &ModelName) -> Result<(), Denial> {
+    let caller = x.snapshot.callers.of_name(&x.caller);
+    if caller.is_none_or(|caller: &CallerParams| caller.may_use(requested.as_str())) {
+        return Ok(());
+    }
+    let shown: String = requested.as_str().chars().take(100).collect();
+    Err(Denial::new(Reason::Forbidden, format!("your key may not use model `{shown}`")))
+}
+
+/// The endpoint that owns what the request refers to. Objects of other tenants do not exist here.
+pub(crate) fn pin(x: &Exchange, pins: &[HardPin]) -> Result<Option<EndpointName>, Denial> {
+    let mut found: Option<EndpointName> = None;
+    for pin in pins {
+        match x.live.owners.find(&x.tenant, pin.kind, &pin.id, clock::unix_now()) {
+            Owner::Ours(endpoint) => {
+                if found.as_ref().is_some_and(|other| *other != endpoint) {
+                    return Err(Denial::new(
+                        Reason::BadRequest,
+                        "the request refers to objects that live in different accounts; no account can serve it",
+                    ));
+                }
+                found = Some(endpoint);
+            }
+            // With one tenant an unknown object may have been made before a restart, or elsewhere:
+            // the provider knows. With several it might be somebody else's.
+            Owner::Unknown if x.snapshot.callers.tenants() <= 1 => {}
+            Owner::NotYours | Owner::Unknown => {
+                return Err(Denial::new(
+                    Reason::UnknownObject,
+                    format!("this {} is not known here; it must be made through this gateway first", pin.kind.label()),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,102 @@
+//! Our own requests to providers: is this key good, is this engine healthy.
+//!
+//! A caller's odd header may make a provider refuse a key that is fine, so a key is quarantined only
+//! when a request that is ours from end to end is refused too.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::{
+    connect::Upstreams,
+    forward::{self, Outbound},
+};
+use crate::{
+    clock,
+    dialect,
+    types::{Dialect, Family, Operation},
+    upstream::{Asked, Endpoint, Failure, KeyCheck, Verdict, classify},
+};
+
+/// How long a check may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a check found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// The key is good; the organisation it belongs to, where the provider says so.
+    Good(Option<String>),
+    /// The provider refuses it, in these words of ours.
+    Bad(&'static str),
+    /// No telling: the provider could not be asked.
+    Unknown,
+}
+
+/// Asks the provider for its models with this endpoint's key, which costs nothing.
+pub async fn check_key(upstreams: &Upstreams, endpoint: &Arc<Endpoint>, check: KeyCheck) -> Checked {
+    let params = &endpoint.provider().params;
+    let mut headers = HeaderMap::new();
+    if params.family == Family::Anthropic {
+        headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+    }
+    headers.insert("user-agent", HeaderValue::from_static(concat!("warmkey/", env!("CARGO_PKG_VERSION"))));
+    let out = Outbound {
+        provider: params,
+        key: endpoint.key(),
+        method: Method::GET,
+        path_and_query: "/v1/models",
+        headers: &headers,
+        body: bytes::Bytes::new(),
+        first_byte: PATIENCE,
+    };
+    let Ok(answer) = forward::send(upstreams, &out).await else { return Checked::Unknown };
+    let learned = endpoint.learn(&answer.head.headers);
+    let (head, body) = answer.drain().await;
+    let now = clock::now();
+    let dialect = match params.family {
+        Family::Anthropic => Dialect::Anthropic,
+        Family::OpenAi => Dialect::OpenAiChat,
+    };
+    let fault = dialect::read_fault(dialect, &body);
+    let asked = Asked { operation: Operation::Embeddings, estimated_tokens: 0 };
+    match classify(head.status.as_u16(), &head.headers, &fault, &asked, clock::unix_now()) {
+        Verdict::KeySuspect(trouble) => {
+            tracing::error!(endpoint = %endpoint.name(), trouble = trouble.label(), "key quarantined");
+            check.failed(trouble, now);
+            Checked::Bad(trouble.label())
+        }
+        // Engines without a model list, or a limit on it, say nothing against the key.
+        verdict => match verdict.failure(false) {
+            Some(Failure::ServerError | Failure::Overloaded { .. }) => Checked::Unknown,
+            _ => {
+                check.passed(now);
+                Checked::Good(learned.and_then(|learned| learned.organisation))
+            }
+        },
+    }
+}
+
+/// Asks a self-hosted engine how it is.
+pub async fn probe_health(upstreams: &Upstreams, endpoint: &Arc<Endpoint>) {
+    let params = &endpoint.provider().params;
+    let Some(path) = &params.health_path else { return };
+    let headers = HeaderMap::new();
+    let out = Outbound {
+        provider: params,
+        key: endpoint.key(),
+        method: Method::GET,
+        path_and_query: path,
+        headers: &headers,
+        body: bytes::Bytes::new(),
+        first_byte: PATIENCE,
+    };
+    let healthy = match forward::send(upstreams, &out).await {
+        Ok(answer) => {
+            let healthy = answer.head.status.is_success();
+            let _ = answer.drain().await;
+            healthy
+        }
+        Err(_) => false,
+    };
+    endpoint.set_healthy(healthy);
+}

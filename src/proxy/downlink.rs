@@ -1,0 +1,190 @@
+//! The client's side of an exchange: what was sent to it, whether it is still there, and heart-beats
+//! while it waits.
+//!
+//! *Committed*: a status line was sent, so errors are in-band from then on. *Content*: a byte of the
+//! provider's answer was sent, so nothing is replayed from then on. Nothing is ever awaited beside
+//! the client except through [`Downlink::attend`], which notices a client that leaves, the end of
+//! the drain, and the time for a heart-beat.
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Version, header};
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+use tokio::sync::watch;
+
+use crate::{
+    clock::{self, Moment},
+    dialect,
+    snapshot::Heartbeat,
+};
+
+/// Why the client's side ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lost {
+    /// It left.
+    Gone,
+    /// It stopped reading.
+    Stalled,
+    /// The gateway's time to drain is over.
+    Draining,
+}
+
+/// The client's side of one exchange.
+pub(crate) struct Downlink<'a> {
+    /// Pingora's session.
+    pub session: &'a mut Session,
+    /// Bytes of body sent.
+    pub sent: u64,
+    committed: bool,
+    content: bool,
+    stream: bool,
+    write_timeout: Duration,
+    beat: Option<(Moment, Duration)>,
+    cut: watch::Receiver<bool>,
+}
+
+impl<'a> Downlink<'a> {
+    /// A client that was sent nothing yet.
+    pub(crate) fn new(
+        session: &'a mut Session,
+        write_timeout: Duration,
+        cut: watch::Receiver<bool>,
+    ) -> Self {
+        Self { session, sent: 0, committed: false, content: false, stream: false, write_timeout, beat: None, cut }
+    }
+
+    /// From now on heart-beats are sent while the client waits for its stream, if they are switched on.
+    pub(crate) fn beat_with(&mut self, heartbeat: &Heartbeat) {
+        self.beat = heartbeat.enabled.then(|| (clock::now() + heartbeat.after, heartbeat.every));
+    }
+
+    /// The answer is an event stream, so errors can be said in-band.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// A status line was sent.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.committed
+    }
+
+    /// A byte of the provider's answer was sent.
+    pub(crate) fn has_content(&self) -> bool {
+        self.content
+    }
+
+    /// Awaits `work` with an eye on the client.
+    pub(crate) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Lost> {
+        let mut work = pin!(work);
+        loop {
+            let beat_at = self.beat.map(|(at, _)| at);
+            let beat = async {
+                match beat_at {
+                    Some(at) => pingora_timeout::sleep(clock::now().until(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                // Pending for as long as the client is there, whether or not it says something.
+                _ = self.session.downstream_session.read_body_or_idle(true) => return Err(Lost::Gone),
+                _ = self.cut.wait_for(|cut| *cut) => return Err(Lost::Draining),
+                () = beat => {}
+            }
+            self.send_beat().await?;
+        }
+    }
+
+    /// Sends the head of an answer; a heart-beat may have sent one before, and then this is lost.
+    pub(crate) async fn head(&mut self, mut head: ResponseHeader) -> Result<(), Lost> {
+        if self.committed {
+            return Ok(());
+        }
+        self.committed = true;
+        // The head may come from an HTTP/2 provider; "HTTP/2 200" would confuse an HTTP/1.1 client.
+        head.set_version(Version::HTTP_11);
+        self.stream = is_event_stream(&head.headers);
+        let bodiless = head.status.as_u16() == 204 || head.status.as_u16() == 304;
+        if !bodiless && !head.headers.contains_key(header::CONTENT_LENGTH) {
+            let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
+        }
+        let writing = self.session.write_response_header(Box::new(head), false);
+        finish(self.write_timeout, writing).await
+    }
+
+    /// Sends a piece of the provider's answer.
+    pub(crate) async fn answer(&mut self, bytes: Bytes) -> Result<(), Lost> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.content = true;
+        if let Some((at, every)) = &mut self.beat {
+            *at = clock::now() + *every;
+        }
+        self.write(bytes, false).await
+    }
+
+    /// Sends bytes of our own and ends the answer.
+    pub(crate) async fn last_words(&mut self, bytes: Bytes) -> Result<(), Lost> {
+        self.write(bytes, true).await
+    }
+
+    /// Ends the answer.
+    pub(crate) async fn end(&mut self) -> Result<(), Lost> {
+        finish(self.write_timeout, self.session.write_response_body(None, true)).await
+    }
+
+    /// Breaks the connection off, so that a body which is not complete does not look complete.
+    pub(crate) async fn abort(&mut self) {
+        self.session.set_keepalive(None);
+        self.session.downstream_session.shutdown().await;
+    }
+
+    async fn write(&mut self, bytes: Bytes, end: bool) -> Result<(), Lost> {
+        self.sent += bytes.len() as u64;
+        finish(self.write_timeout, self.session.write_response_body(Some(bytes), end)).await
+    }
+
+    /// No heart-beat may be sent while an event is half sent.
+    pub(crate) fn postpone_beat(&mut self) {
+        if let Some((at, every)) = &mut self.beat {
+            *at = clock::now() + *every;
+        }
+    }
+
+    async fn send_beat(&mut self) -> Result<(), Lost> {
+        let Some((at, every)) = &mut self.beat else { return Ok(()) };
+        *at = clock::now() + *every;
+        if !self.committed {
+            let head = stream_head().map_err(|_| Lost::Gone)?;
+            self.head(head).await?;
+        }
+        self.write(dialect::heartbeat(), false).await
+    }
+}
+
+/// Whether an answer with these headers is an event stream.
+pub(crate) fn is_event_stream(headers: &http::HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    value.and_then(|value| value.get(..KIND.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
+}
+
+/// The head of an event stream that we begin ourselves.
+pub(crate) fn stream_head() -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(200, Some(4))?;
+    head.insert_header(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")?;
+    head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))?;
+    Ok(head)
+}
+
+async fn finish(patience: Duration, writing: impl Future<Output = pingora::Result<()>>) -> Result<(), Lost> {
+    match pingora_timeout::timeout(patience, writing).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Lost::Gone),
+        Err(_) => Err(Lost::Stalled),
+    }
+}

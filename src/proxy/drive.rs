@@ -1,0 +1,447 @@
+//! The order of the verbs for one call: choose, forward, relay, and again while nothing of an answer
+//! has reached the client and something is left to try.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use pingora::http::ResponseHeader;
+
+use super::{
+    admit::Admitted,
+    choose::{self, Choice, NoChoice, Wish},
+    denial::Denial,
+    downlink::{Downlink, Lost},
+    exchange::Exchange,
+    forward::{self, Answer, Broken, Outbound},
+    gateway::Gateway,
+    last_word::{Final, LastWord},
+    reading::Reading,
+    relay::{self, Cut, Ended, Passage},
+    reply,
+};
+use crate::{
+    clock::{self, Moment},
+    dialect,
+    metering::Meter,
+    routing::{Failed, Next, Start, Tried, after_failure},
+    types::{AttemptOutcome, AttemptRecord, Dialect},
+    upstream::{Asked, Credentials, Failure, Lane, Verdict, classify, classify_event},
+};
+
+/// How a call ended.
+pub(crate) enum Ending {
+    /// We answered ourselves.
+    Said,
+    /// The answer was passed on to its end.
+    Complete,
+    /// The answer broke off after content: the client is told in-band.
+    Interrupted(Cut),
+    /// The provider's answer was an error, to be passed on.
+    Passed(Box<Final>),
+    /// Nobody answered.
+    Denied(Denial),
+    /// The client's side ended first.
+    Lost(Lost),
+}
+
+/// What stays the same over the tries of one call.
+pub(crate) struct Request<'a> {
+    /// The method.
+    pub method: Method,
+    /// The path below the base, with its query.
+    pub path_and_query: String,
+    /// The client's headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// The tries of one call.
+pub(crate) struct Drive<'a, 'l> {
+    gateway: &'a Gateway,
+    line: &'a mut Downlink<'l>,
+    x: &'a mut Exchange,
+    call: Admitted,
+    request: &'a Request<'a>,
+    lane: Lane,
+    /// Endpoints that have failed this request.
+    tried: Vec<Tried>,
+    count: u32,
+    /// Time spent on purpose at an overloaded endpoint.
+    stayed: Duration,
+    stale: bool,
+    ambiguous: bool,
+    /// The provider does not know the usage option for this model.
+    no_usage_option: bool,
+    last: Option<LastWord>,
+}
+
+/// What comes after a try.
+enum Step {
+    Ended(Ending),
+    /// Ask for another choice.
+    Ask,
+    /// The same endpoint again, after a while.
+    Same(Arc<crate::upstream::Endpoint>, Duration),
+}
+
+impl<'a, 'l> Drive<'a, 'l> {
+    /// Prepares to serve an admitted call.
+    pub(crate) fn new(
+        gateway: &'a Gateway,
+        line: &'a mut Downlink<'l>,
+        x: &'a mut Exchange,
+        call: Admitted,
+        request: &'a Request<'a>,
+    ) -> Self {
+        let lane = call.model.lane(call.operation, call.requested.as_str());
+        Self {
+            gateway,
+            line,
+            x,
+            call,
+            request,
+            lane,
+            tried: Vec::new(),
+            count: 0,
+            stayed: Duration::ZERO,
+            stale: false,
+            ambiguous: false,
+            no_usage_option: false,
+            last: None,
+        }
+    }
+
+    /// Serves it.
+    pub(crate) async fn run(mut self) -> Ending {
+        let mut same = None;
+        loop {
+            let choice = match same.take() {
+                Some(choice) => choice,
+                None => match self.choose().await {
+                    Ok(choice) => choice,
+                    Err(NoChoice::Lost(lost)) => return Ending::Lost(lost),
+                    Err(NoChoice::Denied(denial)) => return LastWord::instead_of(self.last, denial),
+                },
+            };
+            match self.attempt(choice).await {
+                Step::Ended(ending) => return ending,
+                Step::Ask => {}
+                Step::Same(endpoint, after) => {
+                    if let Err(lost) = self.line.attend(pingora_timeout::sleep(after)).await {
+                        return Ending::Lost(lost);
+                    }
+                    self.stayed += after;
+                    let affinity = self.x.affinity;
+                    if let (Ok(slot), Some(affinity)) = (endpoint.acquire(self.lane, clock::now()), affinity) {
+                        same = Some(Choice { endpoint, slot, affinity });
+                    }
+                }
+            }
+        }
+    }
+
+    async fn choose(&mut self) -> Result<Choice, NoChoice> {
+        let (session, parent, seed) = match &self.x.identity {
+            Some(identity) => (identity.key, identity.parent, identity.opener),
+            None => (None, None, 0),
+        };
+        let wish = Wish {
+            model: &self.call.model,
+            lane: self.lane,
+            pin: self.call.pin.as_ref(),
+            session,
+            parent,
+            seed,
+            has_history: self.call.has_history,
+        };
+        choose::choose(self.line, self.x, &wish, &self.tried).await
+    }
+
+    async fn attempt(&mut self, choice: Choice) -> Step {
+        let started = clock::now();
+        let provider = Arc::clone(choice.endpoint.provider());
+        if self.count == 0 {
+            provider.budget.deposit(started);
+            self.x.called = Some(started);
+        }
+        self.count += 1;
+        self.begin(&choice, started);
+        let deadline = self.x.since + provider.params.timeouts.total;
+        let adds_usage = self.call.payload.adds_usage(&provider.params, self.usage_is_refused());
+        let streams = self.x.streamed && !self.call.background;
+        let patience = if streams { provider.params.timeouts.first_byte } else { provider.params.timeouts.total };
+        let out = Outbound {
+            provider: &provider.params,
+            key: choice.endpoint.key(),
+            method: self.request.method.clone(),
+            path_and_query: &self.request.path_and_query,
+            headers: self.request.headers,
+            body: self.call.payload.bytes(adds_usage),
+            first_byte: patience.min(started.until(deadline)),
+        };
+        let sent = self.line.attend(forward::send(&self.gateway.upstreams, &out)).await;
+        drop(out);
+        match sent {
+            Err(lost) => {
+                self.record(&choice, AttemptOutcome::Cancelled, None, false, started);
+                Step::Ended(Ending::Lost(lost))
+            }
+            Ok(Err(Broken { failure, ambiguous })) => {
+                let last = LastWord::Broken(failure);
+                self.failed(choice, failure, None, ambiguous, last, started)
+            }
+            Ok(Ok(answer)) => {
+                self.learn(&choice, &answer);
+                if answer.head.status.is_success() {
+                    self.pass(choice, answer, adds_usage, deadline, started).await
+                } else {
+                    self.refused(choice, answer, adds_usage, started).await
+                }
+            }
+        }
+    }
+
+    /// Books the try with the session and starts a fresh reading.
+    fn begin(&mut self, choice: &Choice, now: Moment) {
+        let x = &mut *self.x;
+        x.endpoint = Some(Arc::clone(&choice.endpoint));
+        let session = x.identity.as_ref().and_then(|identity| identity.key);
+        let ratios = x.live.learned.ratios(self.call.model.class(), session);
+        let meter = Meter::new(self.call.operation, x.request_bytes, ratios, x.since);
+        x.reading = Some(Reading::new(meter, super::reading::Learner::of(x, self.call.operation, &choice.endpoint)));
+        if !self.call.operation.generates() {
+            return;
+        }
+        x.affinity = Some(choice.affinity);
+        x.turn = session.map(|session| {
+            x.live.policy.started(
+                &Start {
+                    session,
+                    parent: x.identity.as_ref().and_then(|identity| identity.parent),
+                    model: &self.call.model.label,
+                    endpoint: &choice.endpoint,
+                    affinity: choice.affinity,
+                    ttl: x.ttl,
+                    context_bytes: x.request_bytes,
+                    first_try: self.count == 1,
+                },
+                now,
+            )
+        });
+    }
+
+    fn learn(&self, choice: &Choice, answer: &Answer) {
+        let headers = &answer.head.headers;
+        if choice.endpoint.provider().params.credentials == Credentials::Gateway {
+            if let Some(learned) = choice.endpoint.learn(headers) {
+                if let Some(warning) = &learned.warning {
+                    tracing::warn!(endpoint = %choice.endpoint.name(), ?warning, "domain differs from configuration");
+                }
+                if learned.changed {
+                    self.x.snapshot.rings.reweigh();
+                }
+            }
+            choice.endpoint.note_headroom(headers, self.lane);
+        }
+    }
+
+    /// A 2xx: passes the answer on.
+    async fn pass(
+        &mut self,
+        mut choice: Choice,
+        answer: Answer,
+        hide_usage: bool,
+        deadline: Moment,
+        started: Moment,
+    ) -> Step {
+        let now = clock::now();
+        choice.slot.answered(now);
+        self.x.answered = Some(now);
+        if let Some(turn) = &mut self.x.turn {
+            turn.answered(now);
+        }
+        let params = &choice.endpoint.provider().params;
+        let hold = &self.x.snapshot.server.hold;
+        let passage = Passage {
+            operation: self.call.operation,
+            hide_usage,
+            hold: match self.call.operation.dialect() {
+                Dialect::OpenAiResponses => hold.responses,
+                Dialect::Anthropic | Dialect::OpenAiChat => hold.default,
+            },
+            timeouts: params.timeouts,
+            deadline,
+        };
+        let status = answer.head.status.as_u16();
+        let observe = params.credentials == Credentials::Caller;
+        let Ok(mut down) = relay::downward(&answer.head, observe) else {
+            let last = LastWord::Broken(Failure::Broken);
+            return self.failed(choice, Failure::Broken, Some(status), true, last, started);
+        };
+        reply::explain(&mut down, self.x);
+        let ended = relay::relay(self.line, answer, down, &passage, self.x, &mut self.call.payload).await;
+        self.x.response_bytes = self.line.sent;
+        match ended {
+            Ended::Complete => {
+                self.record(&choice, AttemptOutcome::Ok, Some(status), false, started);
+                self.x.status = status;
+                Step::Ended(Ending::Complete)
+            }
+            Ended::Lost(lost) => {
+                self.record(&choice, AttemptOutcome::Cancelled, Some(status), false, started);
+                Step::Ended(Ending::Lost(lost))
+            }
+            Ended::Unseen(cut) => {
+                let (failure, last) = self.of_cut(cut);
+                self.failed(choice, failure, Some(status), true, last, started)
+            }
+            Ended::Interrupted(cut) => {
+                let (failure, _) = self.of_cut(cut.clone());
+                let _ = choice.slot.failed(failure, clock::now());
+                self.record(&choice, AttemptOutcome::Interrupted, Some(status), false, started);
+                Step::Ended(Ending::Interrupted(cut))
+            }
+        }
+    }
+
+    fn of_cut(&self, cut: Cut) -> (Failure, LastWord) {
+        let failure = match &cut {
+            Cut::Broken | Cut::Truncated => Failure::Broken,
+            Cut::Idle | Cut::Overdue => Failure::Timeout,
+            Cut::Reported(fault) => {
+                classify_event(fault, &self.asked()).failure(false).unwrap_or(Failure::ServerError)
+            }
+        };
+        let last = match cut {
+            Cut::Reported(fault) => LastWord::Event(fault),
+            Cut::Broken | Cut::Truncated | Cut::Idle | Cut::Overdue => LastWord::Broken(failure),
+        };
+        (failure, last)
+    }
+
+    /// Not a 2xx: finds out what it means.
+    async fn refused(&mut self, mut choice: Choice, answer: Answer, added_usage: bool, started: Moment) -> Step {
+        let (head, body) = match self.line.attend(answer.drain()).await {
+            Ok(drained) => drained,
+            Err(lost) => {
+                self.record(&choice, AttemptOutcome::Cancelled, None, false, started);
+                return Step::Ended(Ending::Lost(lost));
+            }
+        };
+        let status = head.status.as_u16();
+        let fault = dialect::read_fault(self.call.operation.dialect(), &body);
+        let verdict = classify(status, &head.headers, &fault, &self.asked(), clock::unix_now());
+        if matches!(verdict, Verdict::UsageOptionRefused) && added_usage && !self.no_usage_option {
+            self.no_usage_option = true;
+            let provider = choice.endpoint.provider().params.name.clone();
+            self.x.live.usage_refused.lock().insert((provider, self.call.model.label.clone()));
+            choice.slot.answered(clock::now());
+            self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
+            return Step::Same(choice.endpoint, Duration::ZERO);
+        }
+        let refused_elsewhere = self.tried.iter().any(|tried| tried.rate_limited);
+        let last = Final { head, body, verdict };
+        // In observe mode the account is the caller's own: its trouble says nothing of anybody else's.
+        let observe = choice.endpoint.provider().params.credentials == Credentials::Caller;
+        match last.verdict.failure(refused_elsewhere).filter(|failure| !observe || !is_of_account(failure)) {
+            None => {
+                choice.slot.answered(clock::now());
+                self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
+                Step::Ended(Ending::Passed(Box::new(last)))
+            }
+            Some(failure) => {
+                self.failed(choice, failure, Some(status), false, LastWord::Http(Box::new(last)), started)
+            }
+        }
+    }
+
+    /// Nothing reached the client: cools what is to blame, and says what comes next.
+    fn failed(
+        &mut self,
+        mut choice: Choice,
+        failure: Failure,
+        status: Option<u16>,
+        ambiguous: bool,
+        last: LastWord,
+        started: Moment,
+    ) -> Step {
+        let now = clock::now();
+        let effect = choice.slot.failed(failure, now);
+        super::cooling::tell(&choice.endpoint, &failure, &effect, now);
+        if effect.check_key {
+            self.x.live.check_wanted.notify_one();
+        }
+        self.record(&choice, failure.outcome(), status, ambiguous, started);
+        // A turn that was not answered leaves nothing warm.
+        self.x.turn = None;
+        let rate_limited = matches!(failure, Failure::RateLimited { .. });
+        let provider = Arc::clone(choice.endpoint.provider());
+        let next = after_failure(
+            &Failed {
+                failure: &failure,
+                provider: &provider,
+                tries: self.count,
+                stayed: self.stayed,
+                jitter: fastrand::f64(),
+                refused_domains: self.refused_domains() + u32::from(rate_limited),
+                ambiguous,
+                ambiguous_before: self.ambiguous,
+                stale_before: self.stale,
+            },
+            now,
+        );
+        self.ambiguous |= ambiguous;
+        self.stale |= matches!(failure, Failure::Stale);
+        let over = now >= self.x.since + provider.params.timeouts.total;
+        let exhausted = self.count >= self.x.snapshot.server.max_attempts && !matches!(failure, Failure::Stale);
+        match next {
+            Next::RetrySame { after } if !over && !exhausted => {
+                self.last = Some(last);
+                Step::Same(choice.endpoint, after)
+            }
+            Next::Ask if !over && !exhausted && !effect.callers_own => {
+                self.tried.push(Tried::of(&choice.endpoint, rate_limited));
+                self.last = Some(last);
+                Step::Ask
+            }
+            Next::RetrySame { .. } | Next::Ask | Next::GiveUp => Step::Ended(last.ending()),
+        }
+    }
+
+    fn refused_domains(&self) -> u32 {
+        let limited: std::collections::BTreeSet<_> =
+            self.tried.iter().filter(|tried| tried.rate_limited).map(|tried| &tried.rate_domain).collect();
+        u32::try_from(limited.len()).unwrap_or(u32::MAX)
+    }
+
+    fn asked(&self) -> Asked {
+        Asked { operation: self.call.operation, estimated_tokens: self.call.estimated_tokens }
+    }
+
+    fn usage_is_refused(&self) -> bool {
+        let Some(endpoint) = &self.x.endpoint else { return false };
+        let refused = self.x.live.usage_refused.lock();
+        !refused.is_empty() && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
+    }
+
+    fn record(
+        &mut self,
+        choice: &Choice,
+        outcome: AttemptOutcome,
+        status: Option<u16>,
+        ambiguous: bool,
+        started: Moment,
+    ) {
+        self.x.attempts.push(AttemptRecord {
+            endpoint: choice.endpoint.name().clone(),
+            outcome,
+            status,
+            ambiguous,
+            spent: clock::now().since(started),
+        });
+    }
+}
+
+fn is_of_account(failure: &Failure) -> bool {
+    matches!(failure, Failure::RateLimited { .. } | Failure::Key(_) | Failure::ModelBarred)
+}

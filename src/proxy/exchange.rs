@@ -1,0 +1,148 @@
+//! The per-request context: one value for all of Pingora's phases.
+//!
+//! It knows nothing of how a request is served; it holds what is known of it so far, and makes sure
+//! that it leaves exactly one receipt, also when its task is dropped or panics.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{native::Pass, reading::Reading, settle};
+use crate::{
+    clock::{self, Moment, UnixTime},
+    dialect::TtlAsked,
+    live::{Flight, Live},
+    routing::Turn,
+    session::Identity,
+    snapshot::Snapshot,
+    types::{
+        AffinityReason, AffinityResult, AttemptRecord, CallerName, Dialect, ModelName, Operation, Outcome, Reason,
+        RequestId, TenantId,
+    },
+    upstream::Endpoint,
+};
+
+/// One request, from its head to its receipt.
+pub struct Exchange {
+    /// Everything that outlives a reload.
+    pub(crate) live: Arc<Live>,
+    /// The settings that this request began with.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Our id of it.
+    pub(crate) id: RequestId,
+    /// When its head had arrived.
+    pub(crate) since: Moment,
+    /// The same, for people.
+    pub(crate) at: UnixTime,
+    /// Who asks.
+    pub(crate) caller: CallerName,
+    /// On whose behalf.
+    pub(crate) tenant: TenantId,
+    /// In which dialect.
+    pub(crate) dialect: Option<Dialect>,
+    /// For what.
+    pub(crate) operation: Option<Operation>,
+    /// The configured name of the model.
+    pub(crate) model: Option<ModelName>,
+    /// The model as the provider is asked for it.
+    pub(crate) upstream_model: Option<ModelName>,
+    /// The client asked for a stream.
+    pub(crate) streamed: bool,
+    /// Which conversation.
+    pub(crate) identity: Option<Identity>,
+    /// The cache life that the client's markers ask for.
+    pub(crate) ttl: TtlAsked,
+    /// Where it is served now.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// Whether it stayed in place.
+    pub(crate) affinity: Option<(AffinityResult, AffinityReason)>,
+    /// The session's turn at the endpoint.
+    pub(crate) turn: Option<Turn>,
+    /// What the answer says.
+    pub(crate) reading: Option<Reading>,
+    /// Every try so far.
+    pub(crate) attempts: Vec<AttemptRecord>,
+    /// Reading the body took this long.
+    pub(crate) upload: Duration,
+    /// Waiting for an account took this long.
+    pub(crate) waited: Duration,
+    /// When the provider was first called.
+    pub(crate) called: Option<Moment>,
+    /// When the provider's answer began.
+    pub(crate) answered: Option<Moment>,
+    /// Bytes of the body.
+    pub(crate) request_bytes: u64,
+    /// Bytes sent down.
+    pub(crate) response_bytes: u64,
+    /// The status that the client saw.
+    pub(crate) status: u16,
+    /// How it ended; `None` while it runs.
+    pub(crate) end: Option<(Outcome, Option<Reason>)>,
+    /// Nothing of this is worth a receipt: health checks, model lists.
+    pub(crate) silent: bool,
+    /// A native pass-through's place at its endpoint.
+    pub(crate) pass: Option<Pass>,
+    /// Path and query of a native pass-through, normalised.
+    pub(crate) pass_path: Option<String>,
+    /// Its usage is to be settled: not for answers that are only looked at again.
+    pub(crate) metered: bool,
+    flight: Flight,
+    settled: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(live: &Arc<Live>) -> Self {
+        Self {
+            snapshot: live.snapshot.load_full(),
+            live: Arc::clone(live),
+            id: RequestId::mint(),
+            since: clock::now(),
+            at: clock::unix_now(),
+            caller: "anonymous".into(),
+            tenant: "default".into(),
+            dialect: None,
+            operation: None,
+            model: None,
+            upstream_model: None,
+            streamed: false,
+            identity: None,
+            ttl: TtlAsked::None,
+            endpoint: None,
+            affinity: None,
+            turn: None,
+            reading: None,
+            attempts: Vec::new(),
+            upload: Duration::ZERO,
+            waited: Duration::ZERO,
+            called: None,
+            answered: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            status: 0,
+            end: None,
+            silent: false,
+            pass: None,
+            pass_path: None,
+            metered: false,
+            flight: live.flights.depart(),
+            settled: false,
+        }
+    }
+
+    /// What listens in on the answer.
+    pub(crate) fn reading_and_flight(&mut self) -> Option<(&mut Reading, &mut Flight)> {
+        Some((self.reading.as_mut()?, &mut self.flight))
+    }
+
+    /// The request is over. Books it once, however often it is called.
+    pub(crate) fn settle(&mut self) {
+        if !std::mem::replace(&mut self.settled, true) {
+            settle::settle(self);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// The backstop: `logging` is not called for a task that is dropped or panics.
+    fn drop(&mut self) {
+        self.settle();
+    }
+}

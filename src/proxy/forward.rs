@@ -1,0 +1,278 @@
+//! One try at one endpoint, up to the head of its answer.
+//!
+//! The request's head is built anew, never cloned from downstream: an HTTP/2 client's authority or a
+//! hop-by-hop header would go along otherwise. The body goes up in slices, and between two of them
+//! the answer is polled, so that a provider which says 413 or 429 during an upload is heard.
+
+use std::{future::Future, pin::pin, task::Poll, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+use pingora::{
+    ErrorType, RetryType,
+    http::{RequestHeader, ResponseHeader},
+};
+
+use super::{
+    connect::{Connection, Upstreams},
+    headers,
+};
+use crate::{
+    types::Secret,
+    upstream::{AuthScheme, Credentials, Failure, ProviderParams},
+};
+
+/// What goes up between two looks at the answer.
+const SLICE: usize = 256 << 10;
+/// A slice that is not taken within this time makes us ask the kernel whether an answer is there.
+const STALL: Duration = Duration::from_millis(200);
+/// What is read of an error's body; the rest closes the connection.
+const ERROR_BODY: usize = 64 << 10;
+/// How long an error's body may take.
+const ERROR_TIME: Duration = Duration::from_secs(2);
+
+/// A request as it goes up.
+pub(crate) struct Outbound<'a> {
+    /// To whom.
+    pub provider: &'a ProviderParams,
+    /// With whose key; `None` in observe mode and for engines without one.
+    pub key: Option<&'a Secret>,
+    /// `POST`, mostly.
+    pub method: Method,
+    /// Path and query below the provider's base path.
+    pub path_and_query: &'a str,
+    /// The client's headers.
+    pub headers: &'a HeaderMap,
+    /// The body, spliced already.
+    pub body: Bytes,
+    /// From the last byte sent to the first received.
+    pub first_byte: Duration,
+}
+
+/// The head of an answer, and the connection that the rest of it comes on.
+pub(crate) struct Answer {
+    /// The connection.
+    pub connection: Connection,
+    /// The final head (no 1xx).
+    pub head: Box<ResponseHeader>,
+    /// The whole request was sent; else the connection cannot be used again.
+    pub sent: bool,
+}
+
+/// A try that brought no answer.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// What it means for the endpoint.
+    pub failure: Failure,
+    /// The whole request had been sent: it may be billed.
+    pub ambiguous: bool,
+}
+
+impl Broken {
+    fn before(failure: Failure) -> Self {
+        Self { failure, ambiguous: false }
+    }
+}
+
+/// Sends the request and waits for the head of the answer.
+pub(crate) async fn send(upstreams: &Upstreams, out: &Outbound<'_>) -> Result<Answer, Broken> {
+    let mut connection = upstreams.connect(out.provider).await.map_err(|_| Broken::before(Failure::Connect))?;
+    let head = build(out, connection.is_h2()).map_err(|_| Broken::before(Failure::Broken))?;
+    let mut sent = false;
+    let tried = talk(&mut connection, head, out, &mut sent).await;
+    match tried {
+        Ok(()) => match connection.session.response_header() {
+            Some(head) => Ok(Answer { head: Box::new(head.clone()), connection, sent }),
+            None => Err(Broken::before(Failure::Broken)),
+        },
+        Err(fault) => {
+            let failure = judge(&fault, connection.reused);
+            connection.session.shutdown().await;
+            let ambiguous = sent && !matches!(failure, Failure::Stale);
+            Err(Broken { failure, ambiguous })
+        }
+    }
+}
+
+/// A pooled connection that the provider had closed, or a stream that it refused unprocessed, says
+/// nothing against the endpoint.
+fn judge(fault: &pingora::Error, reused: bool) -> Failure {
+    let unprocessed = match fault.retry {
+        RetryType::Decided(retry) => retry,
+        RetryType::ReusedOnly => reused,
+    };
+    let closed = matches!(
+        fault.etype(),
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
+    );
+    if unprocessed || (reused && closed) {
+        return Failure::Stale;
+    }
+    if matches!(fault.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) {
+        return Failure::Timeout;
+    }
+    Failure::Broken
+}
+
+async fn talk(
+    connection: &mut Connection,
+    head: RequestHeader,
+    out: &Outbound<'_>,
+    sent: &mut bool,
+) -> pingora::Result<()> {
+    connection.session.set_write_timeout(Some(out.provider.timeouts.write));
+    connection.session.set_read_timeout(None);
+    connection.session.write_request_header(Box::new(head)).await?;
+    // On HTTP/2 the connection carries other streams too, so its byte count says nothing of ours.
+    let started = if connection.is_h2() { None } else { connection.received() };
+    let mut rest = out.body.clone();
+    while !rest.is_empty() {
+        let slice = rest.split_to(rest.len().min(SLICE));
+        let last = rest.is_empty();
+        match write(connection, slice, last, started).await {
+            Ok(true) => {}
+            // Nobody reads any more: either an answer is there, or the connection is dead.
+            Ok(false) => return read_head(connection, Duration::from_secs(1)).await,
+            Err(fault) => {
+                return read_head(connection, Duration::from_secs(1)).await.map_err(|_| fault);
+            }
+        }
+        if !last && answered_early(connection).await? {
+            return Ok(());
+        }
+    }
+    connection.session.finish_request_body().await?;
+    *sent = true;
+    read_head(connection, out.first_byte).await
+}
+
+/// Writes one slice. `false`: the other side stopped reading, and has sent something.
+async fn write(
+    connection: &mut Connection,
+    slice: Bytes,
+    last: bool,
+    started: Option<u64>,
+) -> pingora::Result<bool> {
+    let digest = connection.session.digest().and_then(|digest| digest.socket_digest.clone());
+    let mut writing = pin!(connection.session.write_request_body(slice, last));
+    loop {
+        match pingora_timeout::timeout(STALL, writing.as_mut()).await {
+            Ok(written) => return written.map(|()| true),
+            Err(_) => {
+                let received = digest.as_ref().and_then(|digest| digest.tcp_info()).map(|tcp| tcp.tcpi_bytes_received);
+                if started.is_some() && received > started {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+/// Looks once whether a final head is there. Reading a head may be dropped half-way: Pingora keeps
+/// what it has read of it.
+async fn answered_early(connection: &mut Connection) -> pingora::Result<bool> {
+    loop {
+        let polled = {
+            let mut reading = pin!(connection.session.read_response_header());
+            std::future::poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await
+        };
+        match polled {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(read) => read?,
+        }
+        if !is_informational(connection) {
+            return Ok(true);
+        }
+    }
+}
+
+async fn read_head(connection: &mut Connection, patience: Duration) -> pingora::Result<()> {
+    let reading = async {
+        loop {
+            connection.session.read_response_header().await?;
+            if !is_informational(connection) {
+                return Ok(());
+            }
+        }
+    };
+    match pingora_timeout::timeout(patience, reading).await {
+        Ok(read) => read,
+        Err(_) => pingora::Error::e_explain(ErrorType::ReadTimedout, "no answer"),
+    }
+}
+
+fn is_informational(connection: &Connection) -> bool {
+    connection.session.response_header().is_some_and(|head| head.status.is_informational())
+}
+
+fn build(out: &Outbound<'_>, h2: bool) -> pingora::Result<RequestHeader> {
+    let provider = out.provider;
+    let observe = provider.credentials == Credentials::Caller;
+    let path = if provider.base_path.is_empty() {
+        std::borrow::Cow::Borrowed(out.path_and_query)
+    } else {
+        std::borrow::Cow::Owned(format!("{}{}", provider.base_path, out.path_and_query))
+    };
+    let mut head = RequestHeader::build(out.method.clone(), path.as_bytes(), Some(24))?;
+    head.set_version(if h2 { Version::HTTP_2 } else { Version::HTTP_11 });
+    head.insert_header(header::HOST, authority(provider))?;
+    for (name, value) in headers::upward(out.headers, observe) {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    // Usage is read from the bytes as they pass, so they must not be packed.
+    head.insert_header(header::ACCEPT_ENCODING, "identity")?;
+    head.insert_header(header::CONTENT_LENGTH, out.body.len())?;
+    if out.body.is_empty() {
+        head.remove_header(&header::CONTENT_TYPE);
+    }
+    if let (false, Some(key)) = (observe, out.key) {
+        let (name, value) = credential(provider.auth, key)?;
+        head.insert_header(name, value)?;
+    }
+    Ok(head)
+}
+
+/// The header that carries a key, marked so that no debug output shows it.
+pub(crate) fn credential(auth: AuthScheme, key: &Secret) -> pingora::Result<(&'static str, HeaderValue)> {
+    let (name, text) = match auth {
+        AuthScheme::XApiKey => ("x-api-key", std::borrow::Cow::Borrowed(key.expose())),
+        AuthScheme::ApiKey => ("api-key", std::borrow::Cow::Borrowed(key.expose())),
+        AuthScheme::Bearer => ("authorization", std::borrow::Cow::Owned(format!("Bearer {}", key.expose()))),
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| pingora::Error::explain(ErrorType::InvalidHTTPHeader, "the upstream key is no header value"))?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// Host, and the port where it is not the scheme's own.
+pub(crate) fn authority(provider: &ProviderParams) -> String {
+    let usual = if provider.tls { 443 } else { 80 };
+    if provider.port == usual { provider.host.clone() } else { format!("{}:{}", provider.host, provider.port) }
+}
+
+impl Answer {
+    /// Reads an error's body, within bounds, so that the connection lives on and the client can be
+    /// told word by word.
+    pub(crate) async fn drain(self) -> (Box<ResponseHeader>, Bytes) {
+        let Self { mut connection, head, sent } = self;
+        let mut body = Vec::new();
+        let reading = async {
+            while let Some(chunk) = connection.session.read_response_body().await? {
+                body.extend_from_slice(&chunk);
+                if body.len() > ERROR_BODY {
+                    return pingora::Error::e_explain(ErrorType::ReadError, "an error of endless length");
+                }
+            }
+            Ok(())
+        };
+        let whole = matches!(pingora_timeout::timeout(ERROR_TIME, reading).await, Ok(Ok(())));
+        if whole && sent {
+            connection.release().await;
+        } else {
+            connection.session.shutdown().await;
+        }
+        body.truncate(ERROR_BODY);
+        (head, body.into())
+    }
+}

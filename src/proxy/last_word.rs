@@ -1,0 +1,84 @@
+//! What the client is told when nobody answered.
+//!
+//! Errors about the request reach it word by word. Trouble with our own accounts is ours to say: a
+//! client that is told 401 would throw its key away, and it was not its key.
+
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+
+use super::{denial::Denial, drive::Ending};
+use crate::{
+    dialect::UpstreamFault,
+    types::Reason,
+    upstream::{Failure, Verdict},
+};
+
+/// The provider's last word, for the client.
+pub(crate) struct Final {
+    /// Its head.
+    pub head: Box<ResponseHeader>,
+    /// Its body.
+    pub body: Bytes,
+    /// What it means.
+    pub verdict: Verdict,
+}
+
+/// What the last try left for the client, should nothing better come.
+pub(crate) enum LastWord {
+    /// An HTTP error.
+    Http(Box<Final>),
+    /// An error event in a 200, before any content.
+    Event(UpstreamFault),
+    /// No answer at all.
+    Broken(Failure),
+}
+
+impl LastWord {
+    /// Nothing is left to try.
+    pub(crate) fn ending(self) -> Ending {
+        match self {
+            Self::Http(last) if matches!(last.verdict, Verdict::KeySuspect(_) | Verdict::ModelBarred) => {
+                Ending::Denied(Denial::new(
+                    Reason::UpstreamAuth,
+                    "the gateway's accounts cannot serve this model at the moment; its operator has been told",
+                ))
+            }
+            Self::Http(last) => Ending::Passed(last),
+            Self::Event(fault) => Ending::Denied(Denial::new(Reason::UpstreamError, reported(&fault))),
+            Self::Broken(failure) => Ending::Denied(broken(&failure)),
+        }
+    }
+
+    /// Nothing is open for another try: the provider's own last word says more than our denial,
+    /// unless it was about the account or never came.
+    pub(crate) fn instead_of(last: Option<Self>, denial: Denial) -> Ending {
+        match last {
+            None => Ending::Denied(denial),
+            Some(last) => last.ending(),
+        }
+    }
+}
+
+fn reported(fault: &UpstreamFault) -> String {
+    if fault.message.is_empty() {
+        "the provider reported an error in place of an answer".to_owned()
+    } else {
+        format!("the provider reported an error in place of an answer: {}", fault.message)
+    }
+}
+
+fn broken(failure: &Failure) -> Denial {
+    match failure {
+        Failure::Timeout => Denial::new(Reason::UpstreamTimeout, "the provider did not answer in time"),
+        Failure::Connect => Denial::new(Reason::UpstreamUnreachable, "the provider cannot be reached at the moment"),
+        Failure::Broken
+        | Failure::Stale
+        | Failure::ServerError
+        | Failure::Overloaded { .. }
+        | Failure::RateLimited { .. }
+        | Failure::Key(_)
+        | Failure::ModelBarred => {
+            Denial::new(Reason::UpstreamError, "the provider broke the connection off before it answered")
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `GET /v1/models`: what the configuration offers, in the shape that the caller's dialect expects.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{denial::Denial, exchange::Exchange};
+use crate::{
+    clock,
+    dialect::{self, ModelListing},
+    types::{Family, ModelName, Reason},
+    upstream::Model,
+};
+
+/// The dialect family of a caller that asks for models: its prefix says it, or its version header.
+pub(crate) fn family_of(prefix: Option<Family>, headers: &HeaderMap) -> Family {
+    prefix.unwrap_or_else(|| {
+        if headers.contains_key("anthropic-version") { Family::Anthropic } else { Family::OpenAi }
+    })
+}
+
+/// The list, or one of it. Globs are offered as what they are made of: nobody can call `claude-*`.
+pub(crate) fn list(x: &Exchange, family: Family, all: bool, id: Option<&str>) -> Result<Bytes, Denial> {
+    let listings: Vec<ModelListing> =
+        x.snapshot.models.models().filter(|model| offered(x, model, family, all)).map(|model| listing(model)).collect();
+    match id {
+        None => Ok(dialect::models(family, &listings)),
+        Some(id) => listings.iter().find(|listing| listing.id.as_str() == id).map_or_else(
+            || {
+                let shown: String = id.chars().take(100).collect();
+                Err(Denial::new(Reason::UnknownModel, format!("model `{shown}` is not offered here")))
+            },
+            |listing| Ok(dialect::model(family, listing)),
+        ),
+    }
+}
+
+fn offered(x: &Exchange, model: &Model, family: Family, all: bool) -> bool {
+    let name = model.label.as_str();
+    (all || model.family == family)
+        && !name.contains('*')
+        && x.snapshot.callers.of_name(&x.caller).is_none_or(|caller| caller.may_use(name))
+}
+
+fn listing(model: &Model) -> ModelListing {
+    ModelListing {
+        id: ModelName::clone(&model.label),
+        display_name: model.label.to_string(),
+        created: i64::try_from(clock::unix_now().0.as_secs()).unwrap_or(0),
+        owned_by: model.family.label().to_owned(),
+    }
+}

@@ -1,0 +1,392 @@
+//! Passing an answer on while reading it.
+//!
+//! Bytes go out as they come in; what is read of them is read in passing. Two things are held back:
+//! the lifecycle events at the head of a stream, for a short while, because a `200` whose first event
+//! is an error can still be tried elsewhere; and the tail of an event that has not fully arrived,
+//! because a client can do nothing with it, and an error event must begin on a boundary.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::http::ResponseHeader;
+
+use super::{
+    admit::Payload,
+    downlink::{Downlink, Lost, is_event_stream},
+    exchange::Exchange,
+    forward::Answer,
+    headers,
+    reading::Reading,
+};
+use crate::{
+    clock::{self, Moment},
+    dialect::{Passed, StreamReader, UpstreamFault},
+    live::Flight,
+    types::Operation,
+    upstream::Timeouts,
+};
+
+/// A whole answer up to this size is read before its head goes out, so that a provider which dies in
+/// the middle of it can still be replaced.
+const WHOLE: usize = 1 << 20;
+/// What of a larger answer is kept to read its usage at the end.
+const READABLE: usize = 16 << 20;
+/// What is held of a stream's lifecycle events at most.
+const HELD: usize = 256 << 10;
+
+/// How an answer ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Passed on to its end.
+    Complete,
+    /// Nothing of it reached the client: another endpoint may answer instead.
+    Unseen(Cut),
+    /// It broke off after content.
+    Interrupted(Cut),
+    /// The client's side ended first.
+    Lost(Lost),
+}
+
+/// Why an answer broke off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    /// The connection broke.
+    Broken,
+    /// It ended without its terminal event.
+    Truncated,
+    /// Silence.
+    Idle,
+    /// The request's whole time is over.
+    Overdue,
+    /// The provider said so itself.
+    Reported(UpstreamFault),
+}
+
+/// What the relay needs to know of the request.
+pub(crate) struct Passage {
+    /// What was asked for.
+    pub operation: Operation,
+    /// Our usage option was added, so its chunk is not for the client.
+    pub hide_usage: bool,
+    /// How long lifecycle events are held.
+    pub hold: Duration,
+    /// The provider's limits of time.
+    pub timeouts: Timeouts,
+    /// When the whole request is over.
+    pub deadline: Moment,
+}
+
+/// The head of an answer as the client gets it.
+pub(crate) fn downward(head: &ResponseHeader, observe: bool) -> pingora::Result<ResponseHeader> {
+    let mut down = ResponseHeader::build(head.status, Some(head.headers.len() + 6))?;
+    for (name, value) in &head.headers {
+        if headers::comes_down(name, observe) {
+            down.append_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(down)
+}
+
+/// The next thing on an answer's connection.
+enum Next {
+    Chunk(Bytes),
+    End,
+    Broken,
+    Timer,
+}
+
+async fn next(line: &mut Downlink<'_>, answer: &mut Answer, until: Moment) -> Result<Next, Lost> {
+    let patience = clock::now().until(until);
+    let reading = pingora_timeout::timeout(patience, answer.connection.session.read_response_body());
+    Ok(match line.attend(reading).await? {
+        Ok(Ok(Some(chunk))) => Next::Chunk(chunk),
+        Ok(Ok(None)) => Next::End,
+        Ok(Err(_)) => Next::Broken,
+        Err(_) => Next::Timer,
+    })
+}
+
+/// What listens in on an answer, and what is let go at its first byte.
+struct Tap<'a> {
+    reading: &'a mut Reading,
+    flight: &'a mut Flight,
+    payload: &'a mut Payload,
+}
+
+impl Tap<'_> {
+    /// From the first byte on nothing is replayed, so the request's body is not needed any more.
+    fn content_is_sent(&mut self) {
+        self.payload.release();
+    }
+}
+
+/// Passes an answer on. `down` is the head for the client.
+pub(crate) async fn relay(
+    line: &mut Downlink<'_>,
+    answer: Answer,
+    down: ResponseHeader,
+    passage: &Passage,
+    x: &mut Exchange,
+    payload: &mut Payload,
+) -> Ended {
+    let is_stream = is_event_stream(&answer.head.headers);
+    let Some((reading, flight)) = x.reading_and_flight() else { return Ended::Unseen(Cut::Broken) };
+    let mut tap = Tap { reading, flight, payload };
+    if is_stream {
+        stream(line, answer, down, passage, &mut tap).await
+    } else {
+        whole(line, answer, down, passage, &mut tap).await
+    }
+}
+
+async fn stream(
+    line: &mut Downlink<'_>,
+    mut answer: Answer,
+    down: ResponseHeader,
+    passage: &Passage,
+    tap: &mut Tap<'_>,
+) -> Ended {
+    let mut stream = Stream {
+        reader: StreamReader::new(passage.operation, passage.hide_usage),
+        held: Vec::new(),
+        held_bytes: 0,
+        down: Some(down),
+    };
+    let ended = stream.run(line, &mut answer, passage, tap).await;
+    tap.reading.last_sequence = stream.reader.last_sequence();
+    match &ended {
+        Ended::Complete if answer.sent && answer.connection.session.response_done() => answer.connection.release().await,
+        // Dropping an HTTP/1.1 connection closes it, shutting an HTTP/2 stream down resets it: either
+        // way the provider stops before its next event.
+        _ => answer.connection.session.shutdown().await,
+    }
+    ended
+}
+
+struct Stream {
+    reader: StreamReader,
+    held: Vec<Bytes>,
+    held_bytes: usize,
+    /// The head, until it is sent.
+    down: Option<ResponseHeader>,
+}
+
+impl Stream {
+    async fn run(
+        &mut self,
+        line: &mut Downlink<'_>,
+        answer: &mut Answer,
+        passage: &Passage,
+        tap: &mut Tap<'_>,
+    ) -> Ended {
+        let hold_until = clock::now() + passage.hold;
+        let mut idle_until = clock::now() + passage.timeouts.idle;
+        loop {
+            let mut until = idle_until.min(passage.deadline);
+            if self.down.is_some() {
+                until = until.min(hold_until);
+            }
+            let step = match next(line, answer, until).await {
+                Ok(Next::Chunk(chunk)) => {
+                    idle_until = clock::now() + passage.timeouts.idle;
+                    self.pass(line, &chunk, hold_until, tap).await
+                }
+                Ok(Next::End) => return self.finish(line, tap).await,
+                Ok(Next::Broken) => Err(self.cut(tap.reading, Cut::Broken)),
+                Ok(Next::Timer) => {
+                    let now = clock::now();
+                    if now >= passage.deadline {
+                        Err(self.cut(tap.reading, Cut::Overdue))
+                    } else if now >= idle_until {
+                        Err(self.cut(tap.reading, Cut::Idle))
+                    } else {
+                        self.flush(line, tap).await
+                    }
+                }
+                Err(lost) => Err(Ended::Lost(lost)),
+            };
+            if let Err(ended) = step {
+                return ended;
+            }
+        }
+    }
+
+    async fn pass(
+        &mut self,
+        line: &mut Downlink<'_>,
+        chunk: &Bytes,
+        hold_until: Moment,
+        tap: &mut Tap<'_>,
+    ) -> Result<(), Ended> {
+        let now = clock::now();
+        let passed = self.reader.push(chunk, &mut |signal| tap.reading.see(&signal, now));
+        tap.reading.report(tap.flight, now);
+        if self.down.is_some() {
+            if let Some(fault) = tap.reading.fault_before_content() {
+                return Err(Ended::Unseen(Cut::Reported(fault)));
+            }
+            self.hold(chunk, passed);
+            if tap.reading.has_content() || now >= hold_until || self.held_bytes > HELD {
+                self.flush(line, tap).await?;
+            }
+            return Ok(());
+        }
+        let sent = match passed {
+            Passed::Whole => line.answer(chunk.clone()).await,
+            Passed::Pieces(pieces) => {
+                let mut sent = Ok(());
+                for piece in pieces {
+                    sent = line.answer(piece).await;
+                    if sent.is_err() {
+                        break;
+                    }
+                }
+                sent
+            }
+        };
+        if !self.reader.at_boundary() {
+            line.postpone_beat();
+        }
+        sent.map_err(Ended::Lost)
+    }
+
+    fn hold(&mut self, chunk: &Bytes, passed: Passed) {
+        match passed {
+            Passed::Whole => self.held.push(chunk.clone()),
+            Passed::Pieces(pieces) => self.held.extend(pieces),
+        }
+        self.held_bytes += chunk.len();
+    }
+
+    /// Sends the head and what was held. From here on nothing is replayed.
+    async fn flush(&mut self, line: &mut Downlink<'_>, tap: &mut Tap<'_>) -> Result<(), Ended> {
+        if let Some(down) = self.down.take() {
+            tap.content_is_sent();
+            line.head(down).await.map_err(Ended::Lost)?;
+        }
+        let held = match self.held.len() {
+            0 => return Ok(()),
+            1 => self.held.pop().unwrap_or_default(),
+            _ => {
+                let mut all = BytesMut::with_capacity(self.held_bytes);
+                self.held.drain(..).for_each(|piece| all.extend_from_slice(&piece));
+                all.freeze()
+            }
+        };
+        self.held = Vec::new();
+        line.answer(held).await.map_err(Ended::Lost)
+    }
+
+    fn cut(&self, reading: &Reading, cut: Cut) -> Ended {
+        if self.down.is_some() {
+            return Ended::Unseen(cut);
+        }
+        // A provider that has said everything may be slow to hang up, or hang up rudely.
+        if self.reader.is_complete() && reading.fault.is_none() {
+            return Ended::Complete;
+        }
+        Ended::Interrupted(reading.fault.clone().map_or(cut, Cut::Reported))
+    }
+
+    async fn finish(&mut self, line: &mut Downlink<'_>, tap: &mut Tap<'_>) -> Ended {
+        let now = clock::now();
+        let end = self.reader.end(&mut |signal| tap.reading.see(&signal, now));
+        if self.down.is_some()
+            && let Some(fault) = tap.reading.fault_before_content()
+        {
+            return Ended::Unseen(Cut::Reported(fault));
+        }
+        if !end.complete {
+            return match (&tap.reading.fault, self.down.is_some()) {
+                // The provider's own error event was the end, and the client has seen it.
+                (Some(fault), false) => Ended::Interrupted(Cut::Reported(fault.clone())),
+                (_, true) => Ended::Unseen(Cut::Truncated),
+                (None, false) => Ended::Interrupted(Cut::Truncated),
+            };
+        }
+        if let Err(ended) = self.flush(line, tap).await {
+            return ended;
+        }
+        if let Err(lost) = line.answer(end.held).await {
+            return Ended::Lost(lost);
+        }
+        Ended::Complete
+    }
+}
+
+async fn whole(
+    line: &mut Downlink<'_>,
+    mut answer: Answer,
+    down: ResponseHeader,
+    passage: &Passage,
+    tap: &mut Tap<'_>,
+) -> Ended {
+    let length = content_length(&answer.head);
+    let mut down = Some(down);
+    let mut body = BytesMut::new();
+    let mut pending = BytesMut::new();
+    let ended = loop {
+        let until = (clock::now() + passage.timeouts.idle).min(passage.deadline);
+        match next(line, &mut answer, until).await {
+            Ok(Next::Chunk(chunk)) => {
+                if body.len() + chunk.len() <= READABLE {
+                    body.extend_from_slice(&chunk);
+                }
+                pending.extend_from_slice(&chunk);
+                if pending.len() > WHOLE {
+                    if let Some(mut down) = down.take() {
+                        tap.content_is_sent();
+                        keep_length(&mut down, length);
+                        if let Err(lost) = line.head(down).await {
+                            break Ended::Lost(lost);
+                        }
+                    }
+                    if let Err(lost) = line.answer(pending.split().freeze()).await {
+                        break Ended::Lost(lost);
+                    }
+                }
+            }
+            Ok(Next::End) => break Ended::Complete,
+            Ok(Next::Broken) => break cut(down.is_some(), Cut::Broken),
+            Ok(Next::Timer) if clock::now() >= passage.deadline => break cut(down.is_some(), Cut::Overdue),
+            Ok(Next::Timer) => break cut(down.is_some(), Cut::Idle),
+            Err(lost) => break Ended::Lost(lost),
+        }
+    };
+    if !matches!(ended, Ended::Complete) || !answer.sent {
+        answer.connection.session.shutdown().await;
+    } else {
+        answer.connection.release().await;
+    }
+    if !matches!(ended, Ended::Complete) {
+        return ended;
+    }
+    tap.reading.read_whole(passage.operation, &body, clock::now());
+    drop(body);
+    let rest = pending.freeze();
+    if let Some(mut down) = down {
+        keep_length(&mut down, Some(rest.len()));
+        if let Err(lost) = line.head(down).await {
+            return Ended::Lost(lost);
+        }
+    }
+    match line.answer(rest).await {
+        Ok(()) => Ended::Complete,
+        Err(lost) => Ended::Lost(lost),
+    }
+}
+
+fn cut(unseen: bool, cut: Cut) -> Ended {
+    if unseen { Ended::Unseen(cut) } else { Ended::Interrupted(cut) }
+}
+
+fn content_length(head: &ResponseHeader) -> Option<usize> {
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn keep_length(down: &mut ResponseHeader, length: Option<usize>) {
+    if let Some(length) = length {
+        let _ = down.insert_header(header::CONTENT_LENGTH, length);
+    }
+}

@@ -1,0 +1,129 @@
+//! Answers of our own, in the caller's dialect, and the headers that explain a decision.
+
+use bytes::Bytes;
+use http::header;
+use pingora::http::ResponseHeader;
+
+use super::{
+    denial::{self, Denial},
+    downlink::{Downlink, Lost},
+    exchange::Exchange,
+    last_word::Final,
+    relay::Cut,
+};
+use crate::{
+    dialect,
+    types::{Dialect, Reason},
+};
+
+/// Adds the `x-warmkey-*` headers, unless they are switched off.
+pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
+    let _ = head.insert_header("x-warmkey-request-id", x.id.to_string());
+    if !x.snapshot.server.explain {
+        return;
+    }
+    if let Some(endpoint) = &x.endpoint {
+        let _ = head.insert_header("x-warmkey-endpoint", endpoint.name().as_str());
+    }
+    if let Some(session) = x.identity.as_ref().and_then(|identity| identity.key) {
+        let _ = head.insert_header("x-warmkey-session", session.to_string());
+    }
+    if let Some((result, reason)) = x.affinity {
+        let _ = head.insert_header("x-warmkey-affinity", result.label());
+        let _ = head.insert_header("x-warmkey-reason", reason.label());
+    }
+}
+
+/// Writes a JSON body of ours.
+pub(crate) async fn json(line: &mut Downlink<'_>, x: &mut Exchange, status: u16, body: Bytes) -> Result<(), Lost> {
+    let Ok(mut head) = ResponseHeader::build(status, Some(8)) else { return Err(Lost::Gone) };
+    let _ = head.insert_header(header::CONTENT_TYPE, "application/json");
+    let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
+    explain(&mut head, x);
+    send(line, x, head, body).await
+}
+
+async fn send(line: &mut Downlink<'_>, x: &mut Exchange, head: ResponseHeader, body: Bytes) -> Result<(), Lost> {
+    x.status = head.status.as_u16();
+    let is_head = line.session.req_header().method == http::Method::HEAD;
+    line.head(head).await?;
+    let sent = if is_head || body.is_empty() { line.end().await } else { line.last_words(body).await };
+    x.response_bytes = line.sent;
+    sent
+}
+
+/// Says no: as a status and a body, or in-band when a heart-beat has committed a 200 already.
+pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial) -> Result<(), Lost> {
+    let dialect = x.dialect.unwrap_or(Dialect::OpenAiChat);
+    let status = no.status();
+    x.status = status;
+    let id = x.id.to_string();
+    if line.is_committed() {
+        let event = dialect::stream_error(dialect, status, no.reason.label(), &no.message, &id, None);
+        return line.last_words(event).await;
+    }
+    if no.close {
+        line.session.set_keepalive(None);
+    }
+    let body = dialect::error_body(dialect, status, no.reason.label(), &no.message, &id);
+    let Ok(mut head) = ResponseHeader::build(status, Some(10)) else { return Err(Lost::Gone) };
+    let _ = head.insert_header(header::CONTENT_TYPE, "application/json");
+    let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
+    let _ = head.insert_header("x-warmkey-reason", no.reason.label());
+    if let Some(seconds) = no.retry_after_seconds() {
+        let _ = head.insert_header(header::RETRY_AFTER, seconds);
+    }
+    explain(&mut head, x);
+    let _ = head.insert_header("x-warmkey-reason", no.reason.label());
+    send(line, x, head, body).await
+}
+
+/// Passes a provider's error on, word by word. Only a `retry-after` is made bearable: clients give
+/// up above a minute, and some read integers only.
+pub(crate) async fn pass(line: &mut Downlink<'_>, x: &mut Exchange, last: &Final, observe: bool) -> Result<(), Lost> {
+    x.status = last.head.status.as_u16();
+    if line.is_committed() {
+        let dialect = x.dialect.unwrap_or(Dialect::OpenAiChat);
+        let fault = dialect::read_fault(dialect, &last.body);
+        let message = if fault.message.is_empty() { "the provider refused the request" } else { &fault.message };
+        let event = dialect::stream_error(dialect, x.status, "upstream_error", message, &x.id.to_string(), None);
+        return line.last_words(event).await;
+    }
+    let Ok(mut head) = super::relay::downward(&last.head, observe) else { return Err(Lost::Gone) };
+    let _ = head.insert_header(header::CONTENT_LENGTH, last.body.len());
+    if x.status == 429 {
+        let asked = last.retry_after();
+        if let Some(after) = asked.or_else(|| head.headers.get(header::RETRY_AFTER).map(|_| std::time::Duration::MAX)) {
+            let _ = head.insert_header(header::RETRY_AFTER, denial::retry_after_seconds(after));
+        }
+    }
+    explain(&mut head, x);
+    send(line, x, head, last.body.clone()).await
+}
+
+/// Ends a stream that broke off after content with one error event of the client's dialect; an
+/// answer that is no stream can only be broken off.
+pub(crate) async fn interrupt(line: &mut Downlink<'_>, x: &mut Exchange, reason: Reason, message: &str) {
+    if !line.is_stream() {
+        line.abort().await;
+        return;
+    }
+    let dialect = x.dialect.unwrap_or(Dialect::OpenAiChat);
+    let sequence = x.reading.as_ref().and_then(|reading| reading.last_sequence);
+    let status = Denial::new(reason, "").status();
+    let event = dialect::stream_error(dialect, status, reason.label(), message, &x.id.to_string(), sequence);
+    let _ = line.last_words(event).await;
+    line.session.set_keepalive(None);
+    x.response_bytes = line.sent;
+}
+
+/// What a cut is called, and how it is said.
+pub(crate) fn of_cut(cut: &Cut) -> (Reason, &'static str) {
+    match cut {
+        Cut::Broken => (Reason::StreamBroken, "the connection to the provider broke during the answer"),
+        Cut::Truncated => (Reason::StreamBroken, "the provider ended the answer before it was complete"),
+        Cut::Idle => (Reason::UpstreamTimeout, "the provider fell silent during the answer"),
+        Cut::Overdue => (Reason::UpstreamTimeout, "the answer took longer than the request's time"),
+        Cut::Reported(_) => (Reason::UpstreamError, "the provider reported an error during the answer"),
+    }
+}

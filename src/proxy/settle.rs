@@ -1,0 +1,138 @@
+//! The last verb: one receipt, and everything that is fed from it.
+//!
+//! Called exactly once a request, on every path: from Pingora's `logging`, or from the drop of the
+//! exchange when its task was cut off. The only file that books metrics of requests.
+
+use std::time::Duration;
+
+use super::{denial, exchange::Exchange};
+use crate::{
+    clock,
+    routing::TurnFacts,
+    telemetry::Metrics,
+    types::{IdSource, NanoUsd, Outcome, Reason, Receipt, SessionKey, Timings, Usage},
+};
+
+/// Makes the receipt and books it.
+pub(crate) fn settle(x: &mut Exchange) {
+    if x.silent {
+        return;
+    }
+    let now = clock::now();
+    let (outcome, reason) = x.end.unwrap_or((Outcome::Cancelled, Some(Reason::Internal)));
+    let session = x.identity.as_ref().and_then(|identity| identity.key);
+    let (usage, estimated) = usage(x, outcome);
+    let charge = charge(x, &usage);
+    learn(x, session);
+    if let Some(turn) = x.turn.take() {
+        turn.settled(&TurnFacts { usage, charge: charge.unwrap_or_default(), context_bytes: x.request_bytes });
+    }
+    let receipt = Receipt {
+        id: x.id,
+        at: x.at,
+        caller: x.caller.clone(),
+        tenant: x.tenant.clone(),
+        dialect: x.dialect,
+        operation: x.operation,
+        model: x.model.clone(),
+        upstream_model: x.upstream_model.clone(),
+        streamed: x.streamed,
+        session,
+        parent: x.identity.as_ref().and_then(|identity| identity.parent),
+        id_source: x.identity.as_ref().map_or(IdSource::None, |identity| identity.source),
+        endpoint: x.endpoint.as_ref().map(|endpoint| endpoint.name().clone()),
+        provider: x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.name.clone()),
+        affinity: x.affinity,
+        attempts: std::mem::take(&mut x.attempts),
+        status: x.status,
+        outcome,
+        reason,
+        blame: reason.map(denial::blame),
+        usage,
+        estimated,
+        charge,
+        request_bytes: x.request_bytes,
+        response_bytes: x.response_bytes,
+        timings: Timings {
+            total: now.since(x.since),
+            first_byte: x.answered.map(|at| at.since(x.since)),
+            first_token: x.reading.as_ref().and_then(|reading| reading.meter.first_token()),
+            upload: x.upload,
+            waited: x.waited,
+            overhead: x.called.map_or(Duration::ZERO, |at| {
+                at.since(x.since).saturating_sub(x.upload).saturating_sub(x.waited)
+            }),
+        },
+    };
+    Metrics::global().book(&receipt);
+    log(&receipt);
+    x.reading = None;
+}
+
+/// What to charge: the provider's figures where it gave them, else our estimate, but nothing for a
+/// request that no provider has begun to answer.
+fn usage(x: &Exchange, outcome: Outcome) -> (Usage, bool) {
+    let Some(reading) = x.reading.as_ref().filter(|_| x.metered) else { return (Usage::default(), false) };
+    let begun = matches!(outcome, Outcome::Ok | Outcome::Interrupted | Outcome::Cancelled);
+    if begun && x.answered.is_some() {
+        let metered = reading.meter.settle(clock::now());
+        (metered.usage, metered.estimated)
+    } else {
+        (reading.meter.reported().settled(), false)
+    }
+}
+
+fn charge(x: &Exchange, usage: &Usage) -> Option<NanoUsd> {
+    let model = x.upstream_model.as_ref()?;
+    if *usage == Usage::default() {
+        return Some(NanoUsd(0));
+    }
+    let charge = x.snapshot.prices.charge(model.as_str(), usage);
+    if charge.is_none() {
+        Metrics::global().no_price(x.model.as_ref().map_or("none", |label| label.as_str()));
+    }
+    charge
+}
+
+fn learn(x: &Exchange, session: Option<SessionKey>) {
+    let Some(lesson) = x.reading.as_ref().and_then(|reading| reading.meter.lesson()) else { return };
+    let class = x.model.as_ref().map_or("", |model| model.as_str());
+    x.live.learned.learn(class, session, &lesson);
+}
+
+/// One line a request, with the field names of the OpenTelemetry GenAI conventions where they exist.
+fn log(r: &Receipt) {
+    let millis = |d: Duration| d.as_secs_f64() * 1e3;
+    tracing::info!(
+        request_id = %r.id,
+        caller = %r.caller,
+        tenant = %r.tenant,
+        dialect = r.dialect.map(|d| d.label()),
+        gen_ai.request.model = r.model.as_ref().map(|m| m.as_str()),
+        endpoint = r.endpoint.as_ref().map(|e| e.as_str()),
+        session = r.session.map(|s| s.to_string()),
+        id_source = r.id_source.label(),
+        affinity = r.affinity.map(|(result, _)| result.label()),
+        why = r.affinity.map(|(_, reason)| reason.label()),
+        status = r.status,
+        outcome = r.outcome.label(),
+        reason = r.reason.map(|reason| reason.label()),
+        blame = r.blame.map(|blame| blame.label()),
+        attempts = r.attempts.len(),
+        ambiguous = r.attempts.iter().filter(|attempt| attempt.ambiguous).count(),
+        streamed = r.streamed,
+        gen_ai.usage.input_tokens = r.usage.total_input(),
+        cached_read = r.usage.cached_read,
+        cache_write = r.usage.write_5m + r.usage.write_1h,
+        gen_ai.usage.output_tokens = r.usage.output,
+        estimated = r.estimated,
+        usd = r.charge.map(NanoUsd::as_usd),
+        request_bytes = r.request_bytes,
+        response_bytes = r.response_bytes,
+        total_ms = millis(r.timings.total),
+        ttft_ms = r.timings.first_token.map(millis),
+        waited_ms = millis(r.timings.waited),
+        overhead_ms = millis(r.timings.overhead),
+        "request"
+    );
+}

@@ -1,0 +1,244 @@
+//! The metric families, all prefixed `warmkey_`.
+
+use std::sync::OnceLock;
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+use crate::types::{
+    AffinityReason, AffinityResult, AttemptRecord, Dialect, NanoUsd, Outcome, Receipt, Usage,
+};
+
+/// Seconds: from a cached answer to a slow reasoning model.
+const LONG: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// Seconds: the gaps between tokens.
+const GAP: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// Seconds: our own work.
+const SHORT: &[f64] =
+    &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
+
+/// Every family, registered once in the process's default registry, which is also what Pingora's
+/// own metrics stand in.
+pub struct Metrics {
+    requests: IntCounterVec,
+    attempts: IntCounterVec,
+    tokens: IntCounterVec,
+    cost: prometheus::CounterVec,
+    first_token: Histogram,
+    inter_token: Histogram,
+    overhead: Histogram,
+    affinity: IntCounterVec,
+    price_missing: IntCounterVec,
+    /// Requests whose usage no provider reported, so that it was estimated.
+    estimated: IntCounter,
+    /// Tries that may have been billed although another one answered.
+    ambiguous: IntCounter,
+    /// Settings read again, by result.
+    pub reloads: IntCounterVec,
+    /// State of each endpoint: 1 for the state it is in, 0 for the others.
+    pub endpoint_state: GaugeVec,
+    /// Seconds until a domain opens again, 0 when it is open.
+    pub domain_open: GaugeVec,
+    /// What a domain's last answer said was left of its limits, as a share of the limit.
+    pub domain_headroom: GaugeVec,
+    /// Requests between their head and their end.
+    pub in_flight: IntGauge,
+    /// Output tokens of the streams that run now, counted live.
+    pub live_output: IntGauge,
+    /// Bytes of request bodies held for a replay.
+    pub buffered: IntGauge,
+    /// Requests that wait for an account on purpose.
+    pub waiting: IntGauge,
+    /// Cached input over all input since the start.
+    pub hit_ratio: Gauge,
+}
+
+static METRICS: OnceLock<Metrics> = OnceLock::new();
+
+impl Metrics {
+    /// The process's metrics.
+    pub fn global() -> &'static Self {
+        METRICS.get_or_init(|| Self::register(prometheus::default_registry()))
+    }
+
+    #[expect(clippy::too_many_lines, reason = "a flat list of families; splitting it would hide it")]
+    fn register(registry: &Registry) -> Self {
+        let r = Family { registry };
+        Self {
+            requests: r.counters(
+                "requests_total",
+                "Requests by how they ended.",
+                &["dialect", "model", "outcome"],
+            ),
+            attempts: r.counters("attempts_total", "Tries at endpoints.", &["endpoint", "outcome"]),
+            tokens: r.counters("tokens_total", "Tokens by kind.", &["kind"]),
+            cost: r.money("cost_usd_total", "Dollars by configured model.", &["model"]),
+            first_token: r.histogram("time_to_first_token_seconds", "From head to first content.", LONG),
+            inter_token: r.histogram("inter_token_seconds", "Between two pieces of content.", GAP),
+            overhead: r.histogram("overhead_seconds", "Our own time before the provider is called.", SHORT),
+            affinity: r.counters(
+                "affinity_total",
+                "Whether sessions stayed in place.",
+                &["result", "reason"],
+            ),
+            price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
+            estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
+            ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
+            reloads: r.counters("reloads_total", "Settings read again.", &["result"]),
+            endpoint_state: r.gauges("endpoint_state", "1 for the state it is in.", &["endpoint", "state"]),
+            domain_open: r.gauges(
+                "domain_open_seconds",
+                "Seconds until it opens again.",
+                &["domain", "class"],
+            ),
+            domain_headroom: r.gauges(
+                "domain_headroom",
+                "Share of a limit left.",
+                &["domain", "class", "kind"],
+            ),
+            in_flight: r.level("requests_in_flight", "Requests under way."),
+            live_output: r.level("live_output_tokens", "Output tokens of running streams."),
+            buffered: r.level("buffered_bytes", "Request bytes held for a replay."),
+            waiting: r.level("waiting", "Requests waiting for an account."),
+            hit_ratio: r.ratio("cache_hit_ratio", "Cached input over all input since the start."),
+        }
+    }
+
+    /// Books a finished request.
+    pub fn book(&self, receipt: &Receipt) {
+        let dialect = receipt.dialect.map_or("none", Dialect::label);
+        let model = receipt.model.as_ref().map_or("none", |model| model.as_str());
+        self.requests.with_label_values(&[dialect, model, receipt.outcome.label()]).inc();
+        for attempt in &receipt.attempts {
+            self.book_attempt(attempt);
+        }
+        self.book_tokens(&receipt.usage);
+        if let Some(NanoUsd(nanos)) = receipt.charge.filter(|charge| charge.0 > 0) {
+            self.cost.with_label_values(&[model]).inc_by(NanoUsd(nanos).as_usd());
+        }
+        if let Some((result, reason)) = receipt.affinity {
+            self.book_affinity(result, reason);
+        }
+        if receipt.estimated {
+            self.estimated.inc();
+        }
+        if let Some(first) = receipt.timings.first_token {
+            self.first_token.observe(first.as_secs_f64());
+        }
+        if receipt.outcome != Outcome::Denied {
+            self.overhead.observe(receipt.timings.overhead.as_secs_f64());
+        }
+    }
+
+    fn book_attempt(&self, attempt: &AttemptRecord) {
+        self.attempts.with_label_values(&[attempt.endpoint.as_str(), attempt.outcome.label()]).inc();
+        if attempt.ambiguous {
+            self.ambiguous.inc();
+        }
+    }
+
+    fn book_affinity(&self, result: AffinityResult, reason: AffinityReason) {
+        self.affinity.with_label_values(&[result.label(), reason.label()]).inc();
+    }
+
+    fn book_tokens(&self, usage: &Usage) {
+        for (kind, tokens) in [
+            ("input", usage.input),
+            ("cached_read", usage.cached_read),
+            ("write_5m", usage.write_5m),
+            ("write_1h", usage.write_1h),
+            ("output", usage.output),
+            ("reasoning", usage.reasoning),
+        ] {
+            if tokens > 0 {
+                self.tokens.with_label_values(&[kind]).inc_by(tokens);
+            }
+        }
+    }
+
+    /// A gap between two pieces of content.
+    pub fn gap(&self, seconds: f64) {
+        self.inter_token.observe(seconds);
+    }
+
+    /// A request of this configured model had no known price.
+    pub fn no_price(&self, model: &str) {
+        self.price_missing.with_label_values(&[model]).inc();
+    }
+
+    /// Brings the ratio up to date; called when somebody scrapes.
+    pub fn refresh_ratio(&self) {
+        let read = |kind| self.tokens.with_label_values(&[kind]).get();
+        let cached = read("cached_read");
+        let all = read("input") + cached + read("write_5m") + read("write_1h");
+        #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+        self.hit_ratio.set(if all == 0 { 0.0 } else { cached as f64 / all as f64 });
+    }
+}
+
+/// Makes families under our prefix. Names and labels are constants and a test makes every one of
+/// them, so the only fault left is a second registration, which the `OnceLock` rules out.
+#[derive(Clone, Copy)]
+struct Family<'a> {
+    registry: &'a Registry,
+}
+
+#[expect(clippy::expect_used, reason = "constant names and labels, made once and by a test")]
+impl Family<'_> {
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(self, made: prometheus::Result<C>) -> C {
+        let collector = made.expect("a well-formed metric");
+        self.registry.register(Box::new(collector.clone())).expect("a metric of a new name");
+        collector
+    }
+
+    fn opts(name: &str, help: &str) -> Opts {
+        Opts::new(format!("warmkey_{name}"), help)
+    }
+
+    fn counters(self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Self::opts(name, help), labels))
+    }
+
+    fn counter(self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::with_opts(Self::opts(name, help)))
+    }
+
+    fn money(self, name: &str, help: &str, labels: &[&str]) -> prometheus::CounterVec {
+        self.keep(prometheus::CounterVec::new(Self::opts(name, help), labels))
+    }
+
+    fn gauges(self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.keep(GaugeVec::new(Self::opts(name, help), labels))
+    }
+
+    fn level(self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::with_opts(Self::opts(name, help)))
+    }
+
+    fn ratio(self, name: &str, help: &str) -> Gauge {
+        self.keep(Gauge::with_opts(Self::opts(name, help)))
+    }
+
+    fn histogram(self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let opts = HistogramOpts::new(format!("warmkey_{name}"), help).buckets(buckets.to_vec());
+        self.keep(Histogram::with_opts(opts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_is_well_formed_and_prefixed() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry);
+        metrics.book_tokens(&Usage { input: 3, cached_read: 1, ..Usage::default() });
+        metrics.refresh_ratio();
+        assert!((metrics.hit_ratio.get() - 0.25).abs() < 1e-9);
+        for family in registry.gather() {
+            assert!(family.get_name().starts_with("warmkey_"), "{}", family.get_name());
+        }
+    }
+}
