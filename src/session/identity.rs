@@ -8,10 +8,11 @@ use super::{
     fingerprint::chain,
     key::{Conversation, IdKind, fold},
     links::{Links, Scope},
+    reply::ReplyHasher,
 };
 use crate::{
     clock::Moment,
-    dialect::{PinKind, RequestView},
+    dialect::{Block, PinKind, RequestView},
     types::{IdSource, ModelName, PrefixChain, Section, SessionKey, TenantId},
 };
 
@@ -144,8 +145,7 @@ fn linked(
     if !view.has_history {
         return None;
     }
-    turns
-        .reply(asked)
+    Turns::reply(asked)
         .and_then(|reply| links.by_reply(scope, reply, turns.before_reply, identity.opener, now))
         .or_else(|| links.by_prefix(scope, &identity.chain, turns.opener_at, now))
         .map(|key| (key, IdSource::Prefix, true))
@@ -211,48 +211,31 @@ struct Turns {
 
 impl Turns {
     fn find(view: &RequestView, chain: &PrefixChain) -> Self {
-        let mut turns = Self::default();
-        let mut previous = None;
-        let (mut user, mut reply) = (None, None);
-        let hashed = view.blocks.iter().filter(|block| !block.attribution);
-        for (at, (block, point)) in hashed.zip(&chain.points).enumerate() {
-            // Messages of a model that follow each other (Responses has one item a call) are one turn.
-            let turned = previous.map(|(section, _)| section) != Some(block.section);
-            match block.section {
-                Section::User if user.is_none() || (user == Some(false) && !block.opens_message) => {
-                    user = Some(false);
-                    (turns.opener_at, turns.opener) = (at, Some(point.hash));
-                    turns.opening = turns.opener;
-                }
-                Section::Assistant => {
-                    if user.is_some() && (reply.is_none() || (reply == Some(false) && !turned)) {
-                        reply = Some(false);
-                        turns.opening = Some(point.hash);
-                    }
-                    if turned {
-                        turns.before_reply = previous.map(|(_, hash)| hash);
-                    }
-                }
-                Section::Tools | Section::System | Section::User => {}
-            }
-            if block.section != Section::User && user == Some(false) {
-                user = Some(true);
-            }
-            if block.section != Section::Assistant && reply == Some(false) {
-                reply = Some(true);
-            }
-            previous = Some((block.section, point.hash));
-        }
-        if let (None, Some(last)) = (turns.opener, chain.last()) {
-            (turns.opener_at, turns.opener) = (chain.points.len() - 1, Some(last.hash));
-            turns.opening = turns.opener;
-        }
-        turns
+        let blocks: Vec<&Block> = view.blocks.iter().filter(|block| !block.attribution).collect();
+        let is = |at: usize, section| blocks.get(at).is_some_and(|block| block.section == section);
+        let hash = |at: usize| chain.points.get(at).map(|point| point.hash);
+        let first = |from: usize, section| (from..blocks.len()).find(|at| is(*at, section));
+
+        // Several blocks may make the first message...
+        let opener_at = first(0, Section::User).map_or(blocks.len().saturating_sub(1), |start| {
+            let more =
+                |at: &usize| is(*at, Section::User) && !blocks.get(*at).is_some_and(|b| b.opens_message);
+            (start + 1..blocks.len()).take_while(more).last().unwrap_or(start)
+        });
+        // ...and several messages of the model one reply: Responses has an item a call.
+        let opening_at = first(opener_at + 1, Section::Assistant).map_or(opener_at, |start| {
+            (start..blocks.len()).take_while(|at| is(*at, Section::Assistant)).last().unwrap_or(start)
+        });
+        let before_reply = (0..blocks.len()).rev().find(|at| is(*at, Section::Assistant)).and_then(|end| {
+            let before = (0..end).rev().find(|at| !is(*at, Section::Assistant))?;
+            hash(before)
+        });
+        Self { opener_at, opener: hash(opener_at), opening: hash(opening_at), before_reply }
     }
 
     /// The fingerprint of the last reply in the history.
-    fn reply(&self, asked: &Asked<'_>) -> Option<u64> {
-        let mut hasher = super::ReplyHasher::new();
+    fn reply(asked: &Asked<'_>) -> Option<u64> {
+        let mut hasher = ReplyHasher::new();
         for span in &asked.view.last_reply {
             hasher.push(asked.body.get(span.clone()).unwrap_or_default());
         }
