@@ -1,0 +1,75 @@
+//! The prefix chain: what a provider's cache sees of a prompt, as cumulative hashes.
+//!
+//! Each block is hashed in one go and folded into the chain (a streaming hash pays for its buffer at
+//! every block boundary). Left out: `cache_control` markers, which clients move from turn to turn,
+//! and Claude Code's attribution block. The model is not part of it.
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::key::fold;
+use crate::{
+    dialect::{Block, RequestView},
+    types::{PrefixChain, PrefixPoint, Section},
+};
+
+/// The chain's first link. Changes when what is hashed changes, so that old state cannot mislead.
+const SEED: u64 = 0x7761_726d_6b65_7901;
+
+/// String content is hashed as the one text block that it is: clients turn it into a block to hang a
+/// marker on, and back into a string a turn later.
+const TEXT_BLOCK: (&[u8], &[u8]) = (br#"{"type":"text","text":"#, b"}");
+
+/// The prefix hashes of a request, one point a block, shortest first; none for attribution blocks.
+///
+/// Spans that do not lie in `body` count as empty: a wrong fingerprint costs a cache miss, a panic
+/// costs the request.
+#[must_use]
+pub fn chain(view: &RequestView, body: &[u8]) -> PrefixChain {
+    let mut points = Vec::with_capacity(view.blocks.len());
+    let (mut hash, mut bytes) = (SEED, 0_u64);
+    for block in view.blocks.iter().filter(|block| !block.attribution) {
+        let (content, length) = content_hash(block, body);
+        bytes = bytes.saturating_add(length);
+        hash = fold([hash, content, tag(block)]);
+        points.push(PrefixPoint { hash, bytes, section: block.section, breakpoint: block.marker.is_some() });
+    }
+    PrefixChain { points }
+}
+
+/// What keeps two blocks of one message apart from two messages, and a user's words from a model's.
+const fn tag(block: &Block) -> u64 {
+    let section = match block.section {
+        Section::Tools => 1,
+        Section::System => 2,
+        Section::User => 3,
+        Section::Assistant => 4,
+    };
+    section << 1 | block.opens_message as u64
+}
+
+/// The hash and the length of a block without its marker.
+fn content_hash(block: &Block, body: &[u8]) -> (u64, u64) {
+    let raw = body.get(block.span.clone()).unwrap_or_default();
+    let length = raw.len() as u64;
+    let marker = block.marker.as_ref().and_then(|marker| {
+        let from = marker.start.checked_sub(block.span.start)?;
+        let to = marker.end.checked_sub(block.span.start)?;
+        Some((raw.get(..from)?, raw.get(to..)?))
+    });
+    match marker {
+        Some((before, after)) => (joined(&[before, after]), (before.len() + after.len()) as u64),
+        None if raw.first() == Some(&b'"') && block.section != Section::Tools => {
+            (joined(&[TEXT_BLOCK.0, raw, TEXT_BLOCK.1]), length)
+        }
+        None => (xxh3_64(raw), length),
+    }
+}
+
+/// The hash of the parts as if they stood side by side.
+fn joined(parts: &[&[u8]]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.digest()
+}
