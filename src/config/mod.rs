@@ -5,10 +5,31 @@
 //!
 //! Reading goes on after a fault, so that all faults of a file are reported at once; that is also
 //! why there is no serde here, which stops at the first. A [`Config`] exists only if there was none.
+//! The trap: a section's reader must ask for every key it knows on every path, because a key that
+//! nobody asked for is reported as unknown.
 
 mod fault;
+mod host;
+mod read;
+mod scalar;
+mod value;
 
-use std::path::{Path, PathBuf};
+mod caller;
+mod prices;
+mod provider;
+mod secret;
+mod server;
+mod sim;
+mod target;
+mod url;
+
+mod lower;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     snapshot::{CallerParams, RoutingParams, ServerParams, SimParams},
@@ -17,6 +38,7 @@ use crate::{
 };
 
 pub use fault::{Fault, Faults};
+pub use host::{Host, ThisHost};
 
 /// A file that was read without a fault.
 #[derive(Clone, Debug)]
@@ -39,7 +61,7 @@ pub struct Config {
     pub sim: Option<SimParams>,
     /// What is allowed but worth a second look; printed by `check` and at start.
     pub notes: Vec<Fault>,
-    /// Every file that was read (secrets and prices too), for the watcher.
+    /// Every file that this depends on (itself, secrets, prices), for the watcher.
     pub files: Vec<PathBuf>,
 }
 
@@ -54,25 +76,27 @@ pub struct PriceRow {
     pub tiers: Vec<(u64, Rates)>,
 }
 
-/// What reading needs to know of the machine, so that tests can say something else.
-pub trait Host {
-    /// An environment variable.
-    fn var(&self, name: &str) -> Option<String>;
-    /// Bytes of memory that this process may use.
-    fn memory(&self) -> u64;
-}
-
-/// The machine we run on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ThisHost;
+/// What `warmkey serve` does without a file.
+const DEMO: &str = include_str!("../../conf/demo.toml");
 
 /// Reads and checks the file at `path`. Relative paths in it are relative to its folder.
 ///
 /// # Errors
 /// Every fault of the file, in its order.
 pub fn load(path: &Path, host: &dyn Host) -> Result<Config, Faults> {
-    let _ = (path, host);
-    Err(Faults(Vec::new()))
+    let text = fs::read_to_string(path).map_err(|error| {
+        let fault = Fault {
+            file: path.to_owned(),
+            line: None,
+            path: String::new(),
+            what: format!("cannot read it: {error}"),
+            remedy: "name a TOML file that this user may read".into(),
+        };
+        Faults(vec![fault])
+    })?;
+    let mut config = parse(&text, path, host)?;
+    config.files.insert(0, path.to_owned());
+    Ok(config)
 }
 
 /// Reads and checks `text`; `file` is only how faults call it and where relative paths start.
@@ -80,8 +104,7 @@ pub fn load(path: &Path, host: &dyn Host) -> Result<Config, Faults> {
 /// # Errors
 /// Every fault of the text, in its order.
 pub fn parse(text: &str, file: &Path, host: &dyn Host) -> Result<Config, Faults> {
-    let _ = (text, file, host);
-    Err(Faults(Vec::new()))
+    lower::config(text, file, host).map(|(config, _)| config)
 }
 
 /// The embedded `conf/demo.toml`: what `warmkey serve` does without a file.
@@ -89,5 +112,14 @@ pub fn parse(text: &str, file: &Path, host: &dyn Host) -> Result<Config, Faults>
 /// # Errors
 /// None unless the build is broken; a test holds that.
 pub fn demo(host: &dyn Host) -> Result<Config, Faults> {
-    parse("", Path::new("conf/demo.toml"), host)
+    parse(DEMO, Path::new("conf/demo.toml"), host)
+}
+
+/// Every key that reading `text` asks for, such as `provider.timeouts.idle`: of a list, its keys are
+/// known once it has an entry. A test holds `conf/warmkey.toml` against it.
+///
+/// # Errors
+/// Every fault of the text, in its order.
+pub fn knobs(text: &str, file: &Path, host: &dyn Host) -> Result<BTreeSet<String>, Faults> {
+    lower::config(text, file, host).map(|(_, knobs)| knobs)
 }
