@@ -10,15 +10,14 @@ use std::{
 
 use warmkey::config::{self, Config, Faults, Host};
 
-mod conf {
-    pub mod faults;
-}
+#[path = "conf/faults.rs"]
+mod faults;
 
 /// A machine that has these variables and 8 GiB.
-pub struct Lab(pub Vec<(String, String)>);
+struct Lab(Vec<(String, String)>);
 
 impl Lab {
-    pub fn with(vars: &[(&str, &str)]) -> Self {
+    fn with(vars: &[(&str, &str)]) -> Self {
         Self(vars.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }
@@ -68,7 +67,9 @@ fn load_text(text: &str) -> Result<(Config, BTreeSet<String>), Faults> {
 /// Takes the `#` off every knob that is off: those lines have no space after it.
 fn all_on(text: &str) -> String {
     let line = |line: &str| {
-        let knob = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['));
+        let knob = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['));
         knob.unwrap_or(line).to_owned() + "\n"
     };
     text.lines().map(line).collect()
@@ -84,7 +85,11 @@ fn every_shipped_file_passes() {
         let text = fs::read_to_string(&path).expect("readable");
         let text = if path.ends_with("prices.toml") {
             // The price list is read through the file that names it.
-            format!("{}\n[metering]\nprices = {:?}\n", shipped("minimal.toml"), path.canonicalize().expect("a path"))
+            format!(
+                "{}\n[metering]\nprices = {:?}\n",
+                shipped("minimal.toml"),
+                path.canonicalize().expect("a path")
+            )
         } else {
             text
         };
@@ -113,21 +118,34 @@ fn the_demo_is_built_in_and_needs_nothing() {
     assert_eq!(config.server.listen, ["127.0.0.1:8080".parse().expect("an address")]);
     assert_eq!(config.server.admin, "127.0.0.1:9090".parse().expect("an address"));
     let sim = config.sim.expect("a simulated provider");
-    let organizations: BTreeSet<&str> = sim.accounts.iter().map(|account| account.organization.as_str()).collect();
+    let organizations: BTreeSet<&str> =
+        sim.accounts.iter().map(|account| account.organization.as_str()).collect();
     let workspaces: BTreeSet<&str> = sim.accounts.iter().map(|account| account.workspace.as_str()).collect();
     assert_eq!((sim.accounts.len(), organizations.len(), workspaces.len()), (8, 3, 7));
-    assert_eq!(config.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(), ["claude-sonnet-4-6", "gpt-5.6"]);
+    assert_eq!(
+        config.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(),
+        ["claude-sonnet-4-6", "gpt-5.6"]
+    );
     for model in &config.models {
         assert_eq!(model.endpoints.len(), 8, "{}", model.name);
     }
     for endpoint in &config.endpoints {
         let key = endpoint.key.as_ref().expect("a key").expose();
         let account = sim.accounts.iter().find(|account| account.key == key).expect("an account");
-        assert_eq!(endpoint.rate_domain.as_ref().map(|name| name.as_str()), Some(account.organization.as_str()));
-        assert_eq!(endpoint.cache_domain.as_ref().map(|name| name.as_str()), Some(account.workspace.as_str()));
+        assert_eq!(
+            endpoint.rate_domain.as_ref().map(|name| name.as_str()),
+            Some(account.organization.as_str())
+        );
+        assert_eq!(
+            endpoint.cache_domain.as_ref().map(|name| name.as_str()),
+            Some(account.workspace.as_str())
+        );
     }
     for provider in &config.providers {
-        assert_eq!((provider.tls, provider.host.as_str(), provider.port), (false, "127.0.0.1", sim.listen.port()));
+        assert_eq!(
+            (provider.tls, provider.host.as_str(), provider.port),
+            (false, "127.0.0.1", sim.listen.port())
+        );
     }
 }
 
@@ -163,8 +181,18 @@ fn the_long_file_names_every_knob_and_no_other() {
 fn the_long_file_shows_defaults() {
     /// What has no default, or is there as an example.
     const GIVEN: &[&str] = &[
-        "name", "dialect", "provider", "endpoints", "key", "token", "token_sha256", "models", "upstream", "class",
-        "rate_domain", "cache_domain",
+        "name",
+        "dialect",
+        "provider",
+        "endpoints",
+        "key",
+        "token",
+        "token_sha256",
+        "models",
+        "upstream",
+        "class",
+        "rate_domain",
+        "cache_domain",
     ];
     let text = shipped("warmkey.toml");
     let is_given = |line: &&str| line.split_once(" = ").is_none_or(|(key, _)| GIVEN.contains(&key));
@@ -190,7 +218,12 @@ fn the_commented_simulator_shows_defaults() {
 #[test]
 fn secrets_come_without_their_newline_and_never_show_in_debug_output() {
     let (config, _) = load_text(&shipped("warmkey.toml")).unwrap_or_else(|faults| panic!("{faults}"));
-    let keys: Vec<_> = config.endpoints.iter().filter_map(|endpoint| endpoint.key.as_ref()).map(|key| key.expose()).collect();
+    let keys: Vec<_> = config
+        .endpoints
+        .iter()
+        .filter_map(|endpoint| endpoint.key.as_ref())
+        .map(|key| key.expose())
+        .collect();
     assert_eq!(
         keys,
         ["not-a-real-secret-ANTHROPIC_API_KEY", "not-a-real-key-keys-anthropic-2", "not-a-real-key-openai-1"]
@@ -204,10 +237,18 @@ fn the_watcher_is_told_of_every_file() {
     let path = dir.path().join("warmkey.toml");
     fs::write(&path, all_on(&shipped("warmkey.toml"))).expect("written");
     let config = config::load(&path, &lab).unwrap_or_else(|faults| panic!("{faults}"));
-    let mut files: Vec<_> = config.files.iter().filter_map(|file| file.strip_prefix(dir.path()).ok()).collect();
+    let mut files: Vec<_> =
+        config.files.iter().filter_map(|file| file.strip_prefix(dir.path()).ok()).collect();
     files.sort();
-    let wanted =
-        ["keys/anthropic-2", "my-prices.toml", "openai-1", "tls/ca.pem", "tls/cert.pem", "tls/key.pem", "warmkey.toml"];
+    let wanted = [
+        "keys/anthropic-2",
+        "my-prices.toml",
+        "openai-1",
+        "tls/ca.pem",
+        "tls/cert.pem",
+        "tls/key.pem",
+        "warmkey.toml",
+    ];
     assert_eq!(files, wanted.map(Path::new));
 }
 
@@ -221,10 +262,15 @@ fn the_operators_prices_replace_the_built_in_rows_of_their_models() {
     );
     fs::write(dir.path().join("own.toml"), own).expect("written");
     let text = format!("{}\n[metering]\nprices = \"own.toml\"\n", shipped("minimal.toml"));
-    let prices = config::parse(&text, &dir.path().join("w.toml"), &lab).unwrap_or_else(|faults| panic!("{faults}")).prices;
+    let prices = config::parse(&text, &dir.path().join("w.toml"), &lab)
+        .unwrap_or_else(|faults| panic!("{faults}"))
+        .prices;
     assert_eq!(prices.len(), built_in.len() + 1);
     let row = prices.iter().find(|row| row.model == model).expect("the replaced row");
-    assert_eq!((row.rates.input, row.rates.cached_read, row.rates.output), (1_500_000_000, 1_500_000_000, 7_000_000_000));
+    assert_eq!(
+        (row.rates.input, row.rates.cached_read, row.rates.output),
+        (1_500_000_000, 1_500_000_000, 7_000_000_000)
+    );
     let (above, rates) = row.tiers[0];
     assert_eq!((above, rates.input, rates.output), (200_000, 3_000_000_000, 7_000_000_000));
 }

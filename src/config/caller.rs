@@ -17,7 +17,11 @@ pub(super) fn read(caller: &Section<'_>) -> Option<CallerParams> {
     let hash = caller.text("token_sha256");
     let models = caller.texts("models");
     if let Some([]) = models.as_deref() {
-        caller.fault("models", "an empty list allows nothing", "list models or globs, or remove the line to allow all");
+        caller.fault(
+            "models",
+            "an empty list allows nothing",
+            "list models or globs, or remove the line to allow all",
+        );
     }
     let digest = digest(caller, token.as_ref(), hash.as_ref());
     Some(CallerParams {
@@ -33,7 +37,11 @@ fn digest(caller: &Section<'_>, token: Option<&At<Secret>>, hash: Option<&At<Str
     let is_written = caller.get("token").is_some();
     match (token, hash) {
         (Some(_), Some(hash)) => {
-            caller.fault_at(hash, "a caller has one token, and `token` is there already", "remove one of them");
+            caller.fault_at(
+                hash,
+                "a caller has one token, and `token` is there already",
+                "remove one of them",
+            );
             None
         }
         (Some(token), None) => {

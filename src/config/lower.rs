@@ -15,11 +15,7 @@ use crate::{
 };
 
 /// Reads `text` whole; beside the configuration, the keys that were asked for.
-pub(super) fn config(
-    text: &str,
-    file: &Path,
-    host: &dyn Host,
-) -> Result<(Config, BTreeSet<String>), Faults> {
+pub(super) fn config(text: &str, file: &Path, host: &dyn Host) -> Result<(Config, BTreeSet<String>), Faults> {
     let reader = Reader::new(file, text, host);
     let table = reader.parse()?;
     let config = {
@@ -47,7 +43,8 @@ fn sections(root: &Section<'_>) -> Config {
     let callers = callers(root, &endpoints);
     let has_callers = root.get("caller").is_some();
     let server = root.table("server", |section| server::read(section, has_callers));
-    for (key, what) in [("provider", "no provider is configured"), ("endpoint", "no endpoint is configured")] {
+    for (key, what) in [("provider", "no provider is configured"), ("endpoint", "no endpoint is configured")]
+    {
         if root.get(key).is_none() {
             root.fault(key, what, "a gateway needs a `[[provider]]`, an `[[endpoint]]` and a `[[model]]`");
         }
@@ -75,7 +72,8 @@ impl Names {
     fn take(&mut self, section: &Section<'_>) {
         let Some(name) = section.text("name") else { return };
         if let Some(first) = self.0.iter().find(|first| first.value == name.value) {
-            let what = format!("`{}` is the name of `{}` already", name.value.escape_debug(), owner(&first.path));
+            let what =
+                format!("`{}` is the name of `{}` already", name.value.escape_debug(), owner(&first.path));
             section.fault_at(&name, &what, "give each one its own name");
         }
         self.0.push(name);
@@ -91,10 +89,7 @@ fn owner(path: &str) -> &str {
     path.rsplit_once('.').map_or(path, |(owner, _)| owner)
 }
 
-fn providers(
-    root: &Section<'_>,
-    sim: Option<std::net::SocketAddr>,
-) -> (Vec<ProviderParams>, Vec<String>) {
+fn providers(root: &Section<'_>, sim: Option<std::net::SocketAddr>) -> (Vec<ProviderParams>, Vec<String>) {
     let mut names = Names(Vec::new());
     let read = root.tables("provider", |section| {
         names.take(section);
@@ -146,14 +141,22 @@ fn idle_providers(root: &Section<'_>, known: &Known<'_>) {
     if !known.endpoint_names.is_empty() && root.get("model").is_none() {
         let passes = known.providers.iter().any(|provider| provider.pass_unlisted);
         if !passes {
-            root.fault("model", "no model is offered", "add a `[[model]]`, or `unlisted = \"pass\"` at a provider");
+            root.fault(
+                "model",
+                "no model is offered",
+                "add a `[[model]]`, or `unlisted = \"pass\"` at a provider",
+            );
         }
     }
     for provider in known.providers {
         let has_endpoint = known.endpoints.iter().any(|endpoint| endpoint.provider == provider.name);
         if !has_endpoint && known.endpoints.len() == known.endpoint_names.len() {
             let what = format!("provider `{}` has no endpoint, so nothing can go there", provider.name);
-            root.note_at(&root.at("endpoint", 0..0, ()), &what, "add an `[[endpoint]]`, or remove the provider");
+            root.note_at(
+                &root.at("endpoint", 0..0, ()),
+                &what,
+                "add an `[[endpoint]]`, or remove the provider",
+            );
         }
     }
 }

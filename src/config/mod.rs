@@ -68,7 +68,7 @@ pub struct Config {
 /// What one model costs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PriceRow {
-    /// The model's name; dated ids match by longest prefix.
+    /// The model's name, without a date.
     pub model: String,
     /// Up to the first tier, in nano-dollars per million tokens.
     pub rates: Rates,

@@ -77,10 +77,18 @@ fn row(price: &Section<'_>) -> Option<PriceRow> {
     price.tables("above", |tier| {
         let tokens = tier.whole("input_tokens", 0_u64, 1..=100_000_000);
         if tokens == 0 {
-            tier.fault("input_tokens", "missing", "write the number of input tokens above which these prices hold");
+            tier.fault(
+                "input_tokens",
+                "missing",
+                "write the number of input tokens above which these prices hold",
+            );
         }
         if tiers.last().is_some_and(|(below, _)| *below >= tokens) {
-            tier.fault("input_tokens", "not above the tier before", "write tiers from the lowest to the highest");
+            tier.fault(
+                "input_tokens",
+                "not above the tier before",
+                "write tiers from the lowest to the highest",
+            );
         }
         tiers.push((tokens, self::rates(tier, Some(&rates))));
     });

@@ -10,13 +10,24 @@ use super::{
 use crate::{
     types::Family,
     upstream::{
-        AuthScheme, CacheLife, Cooling, Credentials, HttpVersion, Overload, PassRule, ProviderParams, Timeouts,
+        AuthScheme, CacheLife, Cooling, Credentials, HttpVersion, Overload, PassRule, ProviderParams,
+        Timeouts,
     },
 };
 
 /// First parts of the gateway's own paths: a provider of such a name could not be told from them.
-const TAKEN: &[&str] =
-    &["v1", "chat", "completions", "embeddings", "healthz", "livez", "messages", "models", "readyz", "responses"];
+const TAKEN: &[&str] = &[
+    "v1",
+    "chat",
+    "completions",
+    "embeddings",
+    "healthz",
+    "livez",
+    "messages",
+    "models",
+    "readyz",
+    "responses",
+];
 
 /// Reads one `[[provider]]`; `None` where too little is known to go on.
 pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<ProviderParams> {
@@ -29,7 +40,8 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
     let own = family.unwrap_or(Family::Anthropic);
     let url = base_url(provider, own, sim);
     let health_path = health_path(provider);
-    let auth = [("x-api-key", AuthScheme::XApiKey), ("bearer", AuthScheme::Bearer), ("api-key", AuthScheme::ApiKey)];
+    let auth =
+        [("x-api-key", AuthScheme::XApiKey), ("bearer", AuthScheme::Bearer), ("api-key", AuthScheme::ApiKey)];
     let usual_auth = match own {
         Family::Anthropic => AuthScheme::XApiKey,
         Family::OpenAi => AuthScheme::Bearer,
@@ -93,7 +105,12 @@ fn base_url(provider: &Section<'_>, family: Family, sim: Option<SocketAddr>) -> 
             provider.fault_at(&text, "there is no simulated provider in this file", "add a `[sim]` section");
             return usual;
         };
-        return BaseUrl { tls: false, host: sim.ip().to_string(), port: sim.port(), base_path: String::new() };
+        return BaseUrl {
+            tls: false,
+            host: sim.ip().to_string(),
+            port: sim.port(),
+            base_path: String::new(),
+        };
     }
     match url::parse(&text.value) {
         Ok(url) => {

@@ -8,7 +8,7 @@
 //! not hide the next. Faults quote keys and plain values, never the text of a secret.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::BTreeSet,
     fmt::Display,
     ops::Range,
@@ -62,7 +62,9 @@ impl<'a> Reader<'a> {
             what: format!("not TOML: {}", error.message().replace('\n', ", ")),
             remedy: "text stands in quotes, a list in [ ], and each key only once".into(),
         };
-        Err(Faults(errors.iter().map(syntax).collect()))
+        let mut faults: Vec<Fault> = errors.iter().map(syntax).collect();
+        faults.sort_by_key(|fault| fault.line);
+        Err(Faults(faults))
     }
 
     /// The file as a whole.
@@ -132,7 +134,6 @@ pub(super) struct Section<'t> {
     /// `provider.timeouts`
     kind: String,
     asked: RefCell<Vec<&'static str>>,
-    faulted: Cell<bool>,
 }
 
 impl<'t> Section<'t> {
@@ -143,7 +144,7 @@ impl<'t> Section<'t> {
         path: String,
         kind: String,
     ) -> Self {
-        Self { reader, table, span, path, kind, asked: RefCell::default(), faulted: Cell::new(false) }
+        Self { reader, table, span, path, kind, asked: RefCell::default() }
     }
 
     /// The file this section is read from.
@@ -156,9 +157,9 @@ impl<'t> Section<'t> {
         self.table.is_some()
     }
 
-    /// Whether anything in this section, leaving out those inside it, was wrong.
-    pub(super) fn is_faulted(&self) -> bool {
-        self.faulted.get()
+    /// Whether the section holds no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_none_or(|table| table.is_empty())
     }
 
     /// Where the section itself stands.
@@ -209,7 +210,8 @@ impl<'t> Section<'t> {
     pub(super) fn tables<T>(&self, key: &'static str, mut read: impl FnMut(&Section<'t>) -> T) -> Vec<T> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let kind = join(&self.kind, key);
-        let items = value.get_ref().as_array().filter(|items| items.iter().all(|item| item.get_ref().is_table()));
+        let items =
+            value.get_ref().as_array().filter(|items| items.iter().all(|item| item.get_ref().is_table()));
         let Some(items) = items else {
             self.wrong_type(key, value, "a list of tables", &format!("write each one as `[[{kind}]]`"));
             return Vec::new();
@@ -249,18 +251,22 @@ impl<'t> Section<'t> {
             "table" => "a table",
             other => other,
         };
-        self.fault_at(&self.at(key, value.span(), ()), &format!("{wanted} is needed, this is {found}"), remedy);
+        self.fault_at(
+            &self.at(key, value.span(), ()),
+            &format!("{wanted} is needed, this is {found}"),
+            remedy,
+        );
     }
 
     /// Says that `key` is wrong: at its line, or at the section's where it is missing.
     pub(super) fn fault(&self, key: &str, what: &str, remedy: &str) {
-        let span = self.table.and_then(|table| table.get(key)).map_or_else(|| self.span.clone(), Spanned::span);
+        let span =
+            self.table.and_then(|table| table.get(key)).map_or_else(|| self.span.clone(), Spanned::span);
         self.fault_at(&self.at(key, span, ()), what, remedy);
     }
 
     /// Says that what stands at `at` is wrong.
     pub(super) fn fault_at<T>(&self, at: &At<T>, what: &str, remedy: &str) {
-        self.faulted.set(true);
         self.reader.faults.borrow_mut().push(self.finding(at, what, remedy));
     }
 

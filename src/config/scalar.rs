@@ -11,7 +11,7 @@ use std::{
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    read::{At, Section, nearest, did_you_mean},
+    read::{At, Section, did_you_mean, nearest},
     value,
 };
 
@@ -190,7 +190,12 @@ impl<'t> Section<'t> {
         if found.is_none() {
             let words = choices.iter().map(|(word, _)| *word);
             let remedy = nearest(&text.value, words.clone()).map_or_else(
-                || format!("write {}", words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")),
+                || {
+                    format!(
+                        "write {}",
+                        words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
+                    )
+                },
                 did_you_mean,
             );
             self.fault_at(&text, &format!("unknown word `{}`", text.value.escape_debug()), &remedy);

@@ -38,7 +38,8 @@ impl Section<'_> {
                     self.from_file(&at, &path)
                 }
                 [None, None, Some(name)] => self.from_credential(&at, &name.value),
-                [None, None, None] if place.is_faulted() => None,
+                // A misspelt or mistyped place is reported by itself.
+                [None, None, None] if !place.is_empty() => None,
                 [_, _, _] => {
                     self.fault_at(&at, "a secret has exactly one place", FORMS);
                     None

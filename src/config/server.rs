@@ -58,7 +58,11 @@ pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
         );
     }
     if params.listen.contains(&admin) {
-        server.fault("admin", &format!("`{admin}` is in `listen` already"), "give the admin listener its own port");
+        server.fault(
+            "admin",
+            &format!("`{admin}` is in `listen` already"),
+            "give the admin listener its own port",
+        );
     }
     params
 }
@@ -108,14 +112,7 @@ fn tls(tls: &Section<'_>) -> Option<TlsParams> {
 
 fn bounds(server: &Section<'_>) -> Bounds {
     let max_body = server.size("max_body", 32 * MIB, 1024..=1024 * MIB);
-    let max_buffered = max_buffered(server);
-    if max_buffered < max_body {
-        server.fault(
-            "max_buffered",
-            &format!("{} in all is less than one body may have", value::size_text(max_buffered)),
-            &format!("raise it to at least {}, or lower `max_body`", value::size_text(max_body)),
-        );
-    }
+    let max_buffered = max_buffered(server, max_body);
     Bounds {
         max_body,
         max_buffered,
@@ -128,25 +125,34 @@ fn bounds(server: &Section<'_>) -> Bounds {
     }
 }
 
-/// `"25%"` of memory, or a size.
-fn max_buffered(server: &Section<'_>) -> u64 {
+/// `"25%"` of memory, or a size; room for one body at least, or nothing could ever be sent.
+fn max_buffered(server: &Section<'_>, max_body: u64) -> u64 {
     const RANGE: RangeInclusive<u64> = MIB..=1024 * 1024 * MIB;
-    let share = |percent: u64| server.reader().host.memory() / 100 * percent;
+    let share = |percent: u64| (server.reader().host.memory() / 100 * percent).max(max_body);
     let Some(text) = server.text("max_buffered") else { return share(25) };
     if let Some(percent) = text.value.strip_suffix('%') {
-        if let Some(percent) = percent.parse().ok().filter(|percent| (1..=90).contains(percent)) {
-            return share(percent);
-        }
-        let what = format!("`{}` is out of range", text.value.escape_debug());
-        server.fault_at(&text, &what, "write a share of memory from 1% to 90%, such as `25%`");
-        return RANGE.end().to_owned();
+        let percent = percent.parse().ok().filter(|percent| (1..=90).contains(percent));
+        return percent.map_or_else(
+            || {
+                let what = format!("`{}` is out of range", text.value.escape_debug());
+                server.fault_at(&text, &what, "write a share of memory from 1% to 90%, such as `25%`");
+                max_body
+            },
+            share,
+        );
     }
-    value::size(&text.value).filter(|bytes| RANGE.contains(bytes)).unwrap_or_else(|| {
+    let Some(bytes) = value::size(&text.value).filter(|bytes| RANGE.contains(bytes)) else {
         let what = format!("`{}` is not a size in range", text.value.escape_debug());
         let remedy = format!("{}; or a share of memory, such as `25%`", size_remedy(&RANGE, 1024 * MIB));
         server.fault_at(&text, &what, &remedy);
-        RANGE.end().to_owned()
-    })
+        return max_body;
+    };
+    if bytes < max_body {
+        let what = format!("`{}` in all is less than one body may have", value::size_text(bytes));
+        let remedy = format!("raise it to at least `{}`, or lower `max_body`", value::size_text(max_body));
+        server.fault_at(&text, &what, &remedy);
+    }
+    bytes
 }
 
 fn session_headers(server: &Section<'_>) -> Vec<String> {

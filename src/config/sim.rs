@@ -22,10 +22,18 @@ pub(super) fn read(sim: &Section<'_>) -> Option<SimParams> {
         return None;
     }
     if listen.port() == 0 {
-        sim.fault("listen", "port 0 is another one at each start", "write a fixed port: `base_url = \"sim\"` goes there");
+        sim.fault(
+            "listen",
+            "port 0 is another one at each start",
+            "write a fixed port: `base_url = \"sim\"` goes there",
+        );
     }
     if !listen.ip().is_loopback() {
-        sim.fault("listen", &format!("`{listen}` is not on loopback"), "the simulated provider is for this machine only");
+        sim.fault(
+            "listen",
+            &format!("`{listen}` is not on loopback"),
+            "the simulated provider is for this machine only",
+        );
     }
     if sim.get("account").is_none() {
         sim.fault("account", "missing", "add a `[[sim.account]]` with a `key`");

@@ -38,7 +38,8 @@ impl Known<'_> {
 
 /// Reads one `[[endpoint]]`.
 pub(super) fn endpoint(section: &Section<'_>, known: &Known<'_>) -> Option<EndpointParams> {
-    let name = section.required_name("name", "give it a name, such as `team-a`: placement hashes it, so keep it");
+    let name =
+        section.required_name("name", "give it a name, such as `team-a`: placement hashes it, so keep it");
     let provider = section.required("provider", "name one of the `[[provider]]`s");
     let key = section.secret("key");
     let rate_domain = either(section, "rate_domain", "organization");
@@ -69,7 +70,10 @@ fn check_key(section: &Section<'_>, provider: &ProviderParams, has_key: bool) {
     match provider.credentials {
         Credentials::Caller if is_written => section.fault(
             "key",
-            &format!("provider `{}` uses the caller's own credential, so this key is never sent", provider.name),
+            &format!(
+                "provider `{}` uses the caller's own credential, so this key is never sent",
+                provider.name
+            ),
             "remove the key, or write `credentials = \"gateway\"` at the provider",
         ),
         Credentials::Gateway if hosted && !has_key && !is_written => section.fault(
@@ -85,7 +89,11 @@ fn check_key(section: &Section<'_>, provider: &ProviderParams, has_key: bool) {
 fn either(section: &Section<'_>, ours: &'static str, theirs: &'static str) -> Option<DomainName> {
     let (one, other) = (section.name(ours), section.name(theirs));
     if one.is_some() && other.is_some() {
-        section.fault(theirs, &format!("another word for `{ours}`, which is there already"), "remove one of them");
+        section.fault(
+            theirs,
+            &format!("another word for `{ours}`, which is there already"),
+            "remove one of them",
+        );
     }
     one.or(other).map(|name| name.value.into())
 }
@@ -94,7 +102,8 @@ fn either(section: &Section<'_>, ours: &'static str, theirs: &'static str) -> Op
 pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelParams> {
     let name = section.required("name", "write the name that callers use, or a glob such as `claude-*`");
     let name = name.filter(|name| {
-        let special = name.value.contains(|c: char| c.is_whitespace() || c.is_control() || "?[]{}\\".contains(c));
+        let special =
+            name.value.contains(|c: char| c.is_whitespace() || c.is_control() || "?[]{}\\".contains(c));
         if special || name.value.len() > 128 {
             let what = format!("`{}` is not a model's name or glob", name.value.escape_debug());
             section.fault_at(name, &what, "in globs only `*` is special; at most 128 characters");
@@ -103,12 +112,16 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
     });
     let endpoints = endpoints_of(section, known);
     let upstream = section.text("upstream");
+    if let Some(star) = upstream.as_ref().filter(|upstream| upstream.value.contains('*')) {
+        section.fault_at(
+            star,
+            "a provider knows no globs",
+            "write one name, or leave it out to keep the caller's",
+        );
+    }
     let class = section.name("class");
     let (name, endpoints) = (name?, endpoints?);
     check_family(section, &endpoints, known);
-    if let Some(star) = upstream.as_ref().filter(|upstream| upstream.value.contains('*')) {
-        section.fault_at(star, "a provider knows no globs", "write one name, or leave it out to keep the caller's");
-    }
     Some(ModelParams {
         name: name.value,
         endpoints,
@@ -167,7 +180,8 @@ fn unknown_endpoint(section: &Section<'_>, known: &Known<'_>, name: &At<String>)
             format!("known: {}", listed(names())),
         )
     } else {
-        let remedy = nearest(&name.value, names()).map_or_else(|| format!("known: {}", listed(names())), did_you_mean);
+        let remedy =
+            nearest(&name.value, names()).map_or_else(|| format!("known: {}", listed(names())), did_you_mean);
         (format!("unknown endpoint `{}`", name.value.escape_debug()), remedy)
     };
     section.fault_at(name, &what, &remedy);

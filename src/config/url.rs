@@ -28,7 +28,9 @@ pub(super) fn parse(text: &str) -> Result<BaseUrl, &'static str> {
         return Err("it has a `?` or `#` part");
     }
     let port = match (authority.port(), authority.as_str().ends_with(':')) {
-        (Some(port), _) => port.as_str().parse().ok().filter(|port| *port != 0).ok_or("its port is not a port")?,
+        (Some(port), _) => {
+            port.as_str().parse().ok().filter(|port| *port != 0).ok_or("its port is not a port")?
+        }
         (None, true) => return Err("its port is not a port"),
         (None, false) if tls => 443,
         (None, false) => 80,
@@ -59,7 +61,10 @@ mod tests {
         assert_eq!(base("https://api.openai.com/v1"), (true, "api.openai.com".into(), 443, String::new()));
         assert_eq!(base("https://api.openai.com/v1/"), (true, "api.openai.com".into(), 443, String::new()));
         assert_eq!(base("https://Api.Anthropic.com"), (true, "api.anthropic.com".into(), 443, String::new()));
-        assert_eq!(base("http://10.0.0.7:8000/openai/v1"), (false, "10.0.0.7".into(), 8000, "/openai".into()));
+        assert_eq!(
+            base("http://10.0.0.7:8000/openai/v1"),
+            (false, "10.0.0.7".into(), 8000, "/openai".into())
+        );
         assert_eq!(base("https://h/v1beta").3, "/v1beta");
         assert_eq!(base("https://h/apiv1").3, "/apiv1");
         assert_eq!(base("http://[::1]:9/x/").1, "::1");

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn half_written_durations_are_refused() {
-        for text in ["", "10", "s", "-1s", "1.5s", "10 s", "10sec", "1s1h", "1s1s", "99999999999999999999s", "1h "]
+        for text in
+            ["", "10", "s", "-1s", "1.5s", "10 s", "10sec", "1s1h", "1s1s", "99999999999999999999s", "1h "]
         {
             assert_eq!(duration(text), None, "{text}");
         }
