@@ -1,1 +1,304 @@
 //! Everything configured, immutable, behind one swap.
+//!
+//! Owns the plain, checked values that `proxy`, `admin`, `sim` and `server` read. Not here: how they
+//! are written in a file (`config`), and what providers and endpoints are (`upstream`).
+//!
+//! Invariant: a value of these types has been checked; nobody below checks a range again.
+
+use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::types::{CallerName, KeyDigest, Secret, TenantId};
+
+/// The gateway's own settings: listeners, bounds, behaviour towards clients.
+#[derive(Clone, Debug)]
+pub struct ServerParams {
+    /// Where agents connect. Never empty.
+    pub listen: Vec<SocketAddr>,
+    /// Where people and Prometheus connect.
+    pub admin: SocketAddr,
+    /// What the admin listener asks for off loopback, as `authorization: Bearer`.
+    pub admin_token: Option<Secret>,
+    /// TLS on the data listener.
+    pub tls: Option<TlsParams>,
+    /// Worker threads; 0 is one a core.
+    pub threads: usize,
+    /// Anyone may call. Only ever true on loopback.
+    pub open: bool,
+    /// Whether answers carry the `x-warmkey-*` headers.
+    pub explain: bool,
+    /// After SIGTERM, how long streams may go on before they are ended in-band.
+    pub drain: Duration,
+    /// What one client may cost us.
+    pub bounds: Bounds,
+    /// Heart-beats while a stream waits for its provider.
+    pub heartbeat: Heartbeat,
+    /// How long lifecycle events are held back until content shows.
+    pub hold: Hold,
+    /// Tries at providers for one request, the first included.
+    pub max_attempts: u32,
+    /// Headers that carry a session id, lower case, strongest first.
+    pub session_headers: Vec<String>,
+    /// Where warm sessions are kept over a restart.
+    pub state_file: Option<PathBuf>,
+    /// What is logged and how.
+    pub log: LogParams,
+    /// Reload when the file changes, not only on SIGHUP.
+    pub watch: bool,
+}
+
+/// PEM files for the TLS listener.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsParams {
+    /// Certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// Upper bounds on what a client may make us hold or wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Bytes of one request body, after decompression.
+    pub max_body: u64,
+    /// Bytes of all request bodies held at once.
+    pub max_buffered: u64,
+    /// From the request's head to the last byte of its body.
+    pub upload_timeout: Duration,
+    /// One write to a client that does not read.
+    pub write_timeout: Duration,
+    /// Header fields of one request.
+    pub max_headers: usize,
+    /// Bytes of all header names and values of one request.
+    pub max_header_bytes: usize,
+    /// Nesting of arrays and objects in a body.
+    pub max_depth: usize,
+}
+
+/// Heart-beats: they keep idle proxies from cutting, and cost us the provider's status line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Heartbeat {
+    /// Off unless asked for.
+    pub enabled: bool,
+    /// Silence before the first one.
+    pub after: Duration,
+    /// Between two.
+    pub every: Duration,
+}
+
+/// How long a `200` is held until its first content, so that an error in it can still be replayed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// Anthropic Messages and Chat Completions.
+    pub default: Duration,
+    /// Responses, whose lifecycle events come long before content.
+    pub responses: Duration,
+}
+
+/// What is logged and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogParams {
+    /// A level, or `target=level` directives separated by commas.
+    pub level: String,
+    /// One line of text, or one JSON object.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Placement, waiting, and the sizes of what is remembered.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RoutingParams {
+    /// How long a warm session waits for its rate-limited endpoint before it moves.
+    pub wait_max: Duration,
+    /// Requests that may wait at one rate domain.
+    pub max_waiting: usize,
+    /// A rate domain may hold this many times its fair share of sessions before new ones go on.
+    pub headroom: f64,
+    /// Sessions remembered.
+    pub sessions: usize,
+    /// Warm prefixes remembered.
+    pub prefixes: usize,
+    /// Tool-call ids remembered, to link a turn to the one before.
+    pub tool_links: usize,
+    /// Provider objects (responses, files, batches) whose owner is remembered.
+    pub objects: usize,
+    /// How long a session that says nothing is remembered.
+    pub session_idle: Duration,
+}
+
+impl Default for RoutingParams {
+    fn default() -> Self {
+        Self {
+            wait_max: Duration::from_secs(10),
+            max_waiting: 1_000,
+            headroom: 1.10,
+            sessions: 100_000,
+            prefixes: 1_000_000,
+            tool_links: 200_000,
+            objects: 100_000,
+            session_idle: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// One caller, as configured.
+#[derive(Clone, Debug)]
+pub struct CallerParams {
+    /// Its name, for logs and metrics.
+    pub name: CallerName,
+    /// Its trust boundary.
+    pub tenant: TenantId,
+    /// SHA-256 of its token.
+    pub digest: KeyDigest,
+    /// Globs (`*` only) over the models it may use; `None` is all.
+    pub models: Option<Vec<String>>,
+}
+
+impl CallerParams {
+    /// Whether this caller may use the model that it named.
+    #[must_use]
+    pub fn may_use(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob_matches(glob, model)))
+    }
+}
+
+/// Who may call: looked up by the digest of the token, so that timing says nothing of any token.
+#[derive(Clone, Default)]
+pub struct Callers {
+    by_digest: HashMap<KeyDigest, CallerParams, ahash::RandomState>,
+}
+
+impl Callers {
+    /// A table of `callers`; of two with one token the first wins (the configuration refuses it).
+    #[must_use]
+    pub fn new(callers: Vec<CallerParams>) -> Self {
+        let mut by_digest = HashMap::with_capacity_and_hasher(callers.len(), ahash::RandomState::new());
+        for caller in callers {
+            by_digest.entry(caller.digest).or_insert(caller);
+        }
+        Self { by_digest }
+    }
+
+    /// Who holds `token`.
+    #[must_use]
+    pub fn of_token(&self, token: &[u8]) -> Option<&CallerParams> {
+        self.by_digest.get(&KeyDigest::of(token))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_digest.len()
+    }
+
+    /// Whether nobody is configured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_digest.is_empty()
+    }
+}
+
+impl fmt::Debug for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_digest.values().map(|caller| &caller.name)).finish()
+    }
+}
+
+/// The simulated provider, as configured.
+#[derive(Clone, Debug)]
+pub struct SimParams {
+    /// Where it listens; `base_url = "sim"` points here.
+    pub listen: SocketAddr,
+    /// The keys it knows.
+    pub accounts: Vec<SimAccount>,
+    /// From the request's last byte to the first event, without what the prompt adds.
+    pub time_to_first_token: Duration,
+    /// How fast it writes.
+    pub tokens_per_second: f64,
+    /// How many times faster than life: delays, cache lives and limit windows are divided by it.
+    pub compress: f64,
+}
+
+/// One account of the simulated provider.
+#[derive(Clone, Debug)]
+pub struct SimAccount {
+    /// The key that opens it. Not a secret: nothing real answers to it.
+    pub key: String,
+    /// Who pays: limits are counted here.
+    pub organization: String,
+    /// What is cached together.
+    pub workspace: String,
+    /// Requests a minute of its organisation. The first account of an organisation decides.
+    pub rpm: u64,
+    /// Uncached input tokens a minute of its organisation.
+    pub itpm: u64,
+    /// Output tokens a minute of its organisation.
+    pub otpm: u64,
+}
+
+/// Whether `glob`, in which only `*` is special (any run of characters), covers all of `text`.
+#[must_use]
+pub fn glob_matches(glob: &str, text: &str) -> bool {
+    let Some((head, mut rest)) = glob.split_once('*') else { return glob == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    while let Some((part, after)) = rest.split_once('*') {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+        rest = after;
+    }
+    text.ends_with(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(name: &str, token: &str, models: Option<&[&str]>) -> CallerParams {
+        CallerParams {
+            name: name.into(),
+            tenant: "default".into(),
+            digest: KeyDigest::of(token.as_bytes()),
+            models: models.map(|globs| globs.iter().map(|&glob| glob.to_owned()).collect()),
+        }
+    }
+
+    #[test]
+    fn a_caller_is_found_by_its_token_and_by_nothing_else() {
+        let callers = Callers::new(vec![caller("ann", "wk-1", None), caller("bob", "wk-2", None)]);
+        assert_eq!(callers.of_token(b"wk-2").map(|caller| caller.name.as_str()), Some("bob"));
+        assert!(callers.of_token(b"wk-3").is_none());
+        assert!(callers.of_token(b"").is_none());
+    }
+
+    #[test]
+    fn an_allow_list_covers_what_its_globs_cover() {
+        let ann = caller("ann", "wk-1", Some(&["claude-*", "gpt-5.6"]));
+        assert!(ann.may_use("claude-sonnet-4-6") && ann.may_use("gpt-5.6"));
+        assert!(!ann.may_use("gpt-5.6-sol") && !ann.may_use("xclaude-"));
+        assert!(caller("bob", "wk-2", None).may_use("anything"));
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        for (glob, text, covered) in [
+            ("*", "", true),
+            ("a*", "a", true),
+            ("a*b", "ab", true),
+            ("a*b", "acb", true),
+            ("a*a", "a", false),
+            ("*-4-*", "claude-sonnet-4-6", true),
+            ("*-4-*-x", "claude-sonnet-4-6", false),
+            ("a*b*b", "ab", false),
+            ("gpt", "gpt-5", false),
+        ] {
+            assert_eq!(glob_matches(glob, text), covered, "`{glob}` over `{text}`");
+        }
+    }
+}

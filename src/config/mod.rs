@@ -1,1 +1,125 @@
 //! Settings: TOML as written, lowered to the checked `Params` of each part.
+//!
+//! Owns the names, defaults and ranges of every knob, and the sentences that say what is wrong with
+//! a file. Not here: what a setting does.
+//!
+//! Reading goes on after a fault, so that all faults of a file are reported at once; that is also
+//! why there is no serde here, which stops at the first. A [`Config`] exists only if there was none.
+//! The trap: a section's reader must ask for every key it knows on every path, because a key that
+//! nobody asked for is reported as unknown.
+
+mod fault;
+mod host;
+mod read;
+mod scalar;
+mod value;
+
+mod caller;
+mod prices;
+mod provider;
+mod secret;
+mod server;
+mod sim;
+mod target;
+mod url;
+
+mod lower;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    snapshot::{CallerParams, RoutingParams, ServerParams, SimParams},
+    types::Rates,
+    upstream::{EndpointParams, ModelParams, ProviderParams},
+};
+
+pub use fault::{Fault, Faults};
+pub use host::{Host, ThisHost};
+
+/// A file that was read without a fault.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The gateway itself.
+    pub server: ServerParams,
+    /// Placement and waiting.
+    pub routing: RoutingParams,
+    /// Who may call; empty is open to loopback.
+    pub callers: Vec<CallerParams>,
+    /// Providers, in the order of the file.
+    pub providers: Vec<ProviderParams>,
+    /// Endpoints, in the order of the file.
+    pub endpoints: Vec<EndpointParams>,
+    /// Models, in the order of the file.
+    pub models: Vec<ModelParams>,
+    /// Prices: the built-in list, rows of the same model replaced by the operator's own file.
+    pub prices: Vec<PriceRow>,
+    /// The simulated provider, where the file asks for one.
+    pub sim: Option<SimParams>,
+    /// What is allowed but worth a second look; printed by `check` and at start.
+    pub notes: Vec<Fault>,
+    /// Every file that this depends on (itself, secrets, prices), for the watcher.
+    pub files: Vec<PathBuf>,
+}
+
+/// What one model costs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PriceRow {
+    /// The model's name, without a date.
+    pub model: String,
+    /// Up to the first tier, in nano-dollars per million tokens.
+    pub rates: Rates,
+    /// Above so many input tokens, these rates hold for the whole request. Ascending.
+    pub tiers: Vec<(u64, Rates)>,
+}
+
+/// What `warmkey serve` does without a file.
+const DEMO: &str = include_str!("../../conf/demo.toml");
+
+/// Reads and checks the file at `path`. Relative paths in it are relative to its folder.
+///
+/// # Errors
+/// Every fault of the file, in its order.
+pub fn load(path: &Path, host: &dyn Host) -> Result<Config, Faults> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        let fault = Fault {
+            file: path.to_owned(),
+            line: None,
+            path: String::new(),
+            what: format!("cannot read it: {error}"),
+            remedy: "name a TOML file that this user may read".into(),
+        };
+        Faults(vec![fault])
+    })?;
+    let mut config = parse(&text, path, host)?;
+    config.files.insert(0, path.to_owned());
+    Ok(config)
+}
+
+/// Reads and checks `text`; `file` is only how faults call it and where relative paths start.
+///
+/// # Errors
+/// Every fault of the text, in its order.
+pub fn parse(text: &str, file: &Path, host: &dyn Host) -> Result<Config, Faults> {
+    lower::config(text, file, host).map(|(config, _)| config)
+}
+
+/// The embedded `conf/demo.toml`: what `warmkey serve` does without a file.
+///
+/// # Errors
+/// None unless the build is broken; a test holds that.
+pub fn demo(host: &dyn Host) -> Result<Config, Faults> {
+    parse(DEMO, Path::new("conf/demo.toml"), host)
+}
+
+/// Every key that reading `text` asks for, such as `provider.timeouts.idle`: of a list, its keys are
+/// known once it has an entry. A test holds `conf/warmkey.toml` against it.
+///
+/// # Errors
+/// Every fault of the text, in its order.
+pub fn knobs(text: &str, file: &Path, host: &dyn Host) -> Result<BTreeSet<String>, Faults> {
+    lower::config(text, file, host).map(|(_, knobs)| knobs)
+}

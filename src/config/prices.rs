@@ -1,0 +1,168 @@
+//! `[metering]`, and the price lists: the one in the binary and the operator's own.
+//!
+//! Prices are written in dollars per million tokens, as providers publish them, and read as decimal
+//! text: no rate passes through floating point.
+
+use std::{fs, path::Path};
+
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    Host, PriceRow,
+    fault::Fault,
+    read::{Reader, Section},
+};
+use crate::types::Rates;
+
+/// `conf/prices.toml`, as built in.
+const BUILT_IN: &str = include_str!("../../conf/prices.toml");
+
+const REMEDY: &str = "write dollars per million tokens, such as `3.75`, with at most nine decimals";
+
+/// Reads `[metering]` and every price list that it names.
+pub(super) fn read(metering: &Section<'_>) -> Vec<PriceRow> {
+    let host = metering.reader().host;
+    let mut rows = match list(BUILT_IN, Path::new("conf/prices.toml"), host) {
+        Ok(rows) => rows,
+        Err(faults) => {
+            metering.reader().adopt(faults);
+            Vec::new()
+        }
+    };
+    let Some(path) = metering.path("prices") else { return rows };
+    metering.reader().depends_on(path.value.clone());
+    let own = match fs::read_to_string(&path.value) {
+        Ok(text) => list(&text, &path.value, host),
+        Err(error) => {
+            let what = format!("cannot read `{}`: {error}", path.value.display());
+            metering.fault_at(&path, &what, "name a price list that the gateway's user may read");
+            return rows;
+        }
+    };
+    match own {
+        Ok(own) => {
+            rows.retain(|row| own.iter().all(|mine| mine.model != row.model));
+            rows.extend(own);
+        }
+        Err(faults) => metering.reader().adopt(faults),
+    }
+    rows
+}
+
+/// Reads one list.
+fn list(text: &str, file: &Path, host: &dyn Host) -> Result<Vec<PriceRow>, Vec<Fault>> {
+    let reader = Reader::new(file, text, host);
+    let table = reader.parse().map_err(|faults| faults.0)?;
+    let rows = {
+        let root = reader.root(table.get_ref());
+        let mut rows: Vec<PriceRow> = Vec::new();
+        root.tables("price", |price| {
+            let Some(row) = row(price) else { return };
+            if rows.iter().any(|other| other.model == row.model) {
+                price.fault("model", &format!("`{}` is priced twice", row.model), "remove one of them");
+            }
+            rows.push(row);
+        });
+        root.refuse_unknown();
+        rows
+    };
+    let found = reader.finish();
+    if found.faults.is_empty() { Ok(rows) } else { Err(found.faults) }
+}
+
+fn row(price: &Section<'_>) -> Option<PriceRow> {
+    let model = price.required("model", "write the name that the provider uses");
+    let rates = rates(price, None);
+    let mut tiers: Vec<(u64, Rates)> = Vec::new();
+    price.tables("above", |tier| {
+        let tokens = tier.whole("input_tokens", 0_u64, 1..=100_000_000);
+        if tokens == 0 {
+            tier.fault(
+                "input_tokens",
+                "missing",
+                "write the number of input tokens above which these prices hold",
+            );
+        }
+        if tiers.last().is_some_and(|(below, _)| *below >= tokens) {
+            tier.fault(
+                "input_tokens",
+                "not above the tier before",
+                "write tiers from the lowest to the highest",
+            );
+        }
+        tiers.push((tokens, self::rates(tier, Some(&rates))));
+    });
+    Some(PriceRow { model: model?.value, rates, tiers })
+}
+
+/// What a row leaves out costs what it cost below the tier; in the first row, what providers charge
+/// where they list no price of their own: cache reads and writes as plain input.
+fn rates(price: &Section<'_>, below: Option<&Rates>) -> Rates {
+    let input = required_rate(price, "input", below.map(|rates| rates.input));
+    let output = required_rate(price, "output", below.map(|rates| rates.output));
+    let cached_read = rate(price, "cached_read").unwrap_or(below.map_or(input, |rates| rates.cached_read));
+    let write_5m = rate(price, "write_5m").unwrap_or(below.map_or(input, |rates| rates.write_5m));
+    let write_1h = rate(price, "write_1h").unwrap_or(below.map_or(write_5m, |rates| rates.write_1h));
+    Rates { input, cached_read, write_5m, write_1h, output }
+}
+
+fn required_rate(price: &Section<'_>, key: &'static str, below: Option<u64>) -> u64 {
+    if price.get(key).is_none() && below.is_none() {
+        price.fault(key, "missing", REMEDY);
+    }
+    rate(price, key).or(below).unwrap_or(0)
+}
+
+/// Nano-dollars per million tokens.
+fn rate(price: &Section<'_>, key: &'static str) -> Option<u64> {
+    let value: &Spanned<DeValue<'_>> = price.get(key)?;
+    let text = match value.get_ref() {
+        DeValue::Float(float) => float.as_str(),
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+        DeValue::String(text) => text.as_ref(),
+        DeValue::Integer(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => {
+            price.wrong_type(key, value, "a price", REMEDY);
+            return None;
+        }
+    };
+    let nano = nano_dollars(text);
+    if nano.is_none() {
+        price.fault(key, &format!("`{}` is not a price", text.escape_debug()), REMEDY);
+    }
+    nano
+}
+
+/// `3.75` dollars are 3,750,000,000 nano-dollars, exactly.
+fn nano_dollars(text: &str) -> Option<u64> {
+    const DECIMALS: usize = 9;
+    const DOLLAR: u64 = 1_000_000_000;
+    const MAX_DOLLARS: u64 = 1_000_000;
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > DECIMALS {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok().filter(|dollars| *dollars <= MAX_DOLLARS)?;
+    let part: u64 = format!("{part:0<DECIMALS$}").parse().ok()?;
+    whole.checked_mul(DOLLAR)?.checked_add(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_are_read_without_rounding() {
+        assert_eq!(nano_dollars("3.75"), Some(3_750_000_000));
+        assert_eq!(nano_dollars("0.075"), Some(75_000_000));
+        assert_eq!(nano_dollars("10"), Some(10_000_000_000));
+        assert_eq!(nano_dollars("0.000000001"), Some(1));
+        for text in ["", ".5", "1.", "-1", "1e3", "0.0000000001", "inf", "99999999"] {
+            assert_eq!(nano_dollars(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The kinds of values that keys hold, each with its range.
+
+use std::{
+    fmt::Display,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    read::{At, Section, did_you_mean, nearest},
+    value,
+};
+
+impl<'t> Section<'t> {
+    /// A text, if there is one.
+    pub(super) fn text(&self, key: &'static str) -> Option<At<String>> {
+        let value = self.get(key)?;
+        let Some(text) = value.get_ref().as_str() else {
+            self.wrong_type(key, value, "text", "put it in quotes");
+            return None;
+        };
+        if text.is_empty() {
+            self.fault(key, "empty text", "write a value, or remove the line");
+            return None;
+        }
+        Some(self.at(key, value.span(), text.to_owned()))
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&self, key: &'static str, remedy: &str) -> Option<At<String>> {
+        if self.get(key).is_none() {
+            self.fault(key, "missing", remedy);
+            return None;
+        }
+        self.text(key)
+    }
+
+    /// A name for people, logs, labels and URLs.
+    pub(super) fn name(&self, key: &'static str) -> Option<At<String>> {
+        let name = self.text(key)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.value.len() > 64 || !name.value.chars().all(plain) {
+            self.fault_at(
+                &name,
+                &format!("`{}` is not a name", name.value.escape_debug()),
+                "names have at most 64 letters, digits, `-`, `_` and `.`",
+            );
+            return None;
+        }
+        Some(name)
+    }
+
+    /// A name that must be there.
+    pub(super) fn required_name(&self, key: &'static str, remedy: &str) -> Option<At<String>> {
+        if self.get(key).is_none() {
+            self.fault(key, "missing", remedy);
+            return None;
+        }
+        self.name(key)
+    }
+
+    /// Several texts; a single one need not be a list.
+    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<At<String>>> {
+        let value = self.get(key)?;
+        let remedy = "write `[\"...\", \"...\"]`";
+        let item = |item: &Spanned<DeValue<'_>>| match item.get_ref().as_str() {
+            Some(text) if !text.is_empty() => Some(self.at(key, item.span(), text.to_owned())),
+            Some(_) => {
+                self.fault_at(&self.at(key, item.span(), ()), "empty text", "write a value, or remove it");
+                None
+            }
+            None => {
+                self.wrong_type(key, item, "text", remedy);
+                None
+            }
+        };
+        if value.get_ref().is_str() {
+            return item(value).map(|only| vec![only]);
+        }
+        let Some(items) = value.get_ref().as_array() else {
+            self.wrong_type(key, value, "a list of texts", remedy);
+            return None;
+        };
+        Some(items.iter().filter_map(item).collect())
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> bool {
+        let Some(value) = self.get(key) else { return default };
+        value.get_ref().as_bool().unwrap_or_else(|| {
+            self.wrong_type(key, value, "`true` or `false`", "write it without quotes");
+            default
+        })
+    }
+
+    /// A span of time within `range`.
+    pub(super) fn duration(
+        &self,
+        key: &'static str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let Some(value) = self.get(key) else { return default };
+        let remedy = format!(
+            "write a time from {} to {}, such as `{}`",
+            value::duration_text(*range.start()),
+            value::duration_text(*range.end()),
+            value::duration_text(default)
+        );
+        let Some(text) = value.get_ref().as_str() else {
+            self.wrong_type(key, value, "a time in quotes", &remedy);
+            return default;
+        };
+        match value::duration(text) {
+            Some(span) if range.contains(&span) => span,
+            Some(_) => self.refuse(key, &format!("`{text}` is out of range"), &remedy, default),
+            None => self.refuse(key, &format!("`{}` is not a time", text.escape_debug()), &remedy, default),
+        }
+    }
+
+    /// A number of bytes within `range`.
+    pub(super) fn size(&self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let Some(value) = self.get(key) else { return default };
+        let remedy = size_remedy(&range, default);
+        let Some(text) = value.get_ref().as_str() else {
+            self.wrong_type(key, value, "a size in quotes", &remedy);
+            return default;
+        };
+        match value::size(text) {
+            Some(bytes) if range.contains(&bytes) => bytes,
+            Some(_) => self.refuse(key, &format!("`{text}` is out of range"), &remedy, default),
+            None => self.refuse(key, &format!("`{}` is not a size", text.escape_debug()), &remedy, default),
+        }
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn whole<N>(&self, key: &'static str, default: N, range: RangeInclusive<N>) -> N
+    where
+        N: TryFrom<i64> + PartialOrd + Display + Copy,
+    {
+        let Some(value) = self.get(key) else { return default };
+        let remedy = format!("write a whole number from {} to {}", range.start(), range.end());
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.wrong_type(key, value, "a whole number", &remedy);
+            return default;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        match number.and_then(|number| N::try_from(number).ok()).filter(|number| range.contains(number)) {
+            Some(number) => number,
+            None => self.refuse(key, &format!("`{}` is out of range", integer.as_str()), &remedy, default),
+        }
+    }
+
+    /// A fraction (or a whole number) within `range`.
+    pub(super) fn ratio(&self, key: &'static str, default: f64, range: RangeInclusive<f64>) -> f64 {
+        let Some(value) = self.get(key) else { return default };
+        let remedy = format!("write a number from {} to {}", range.start(), range.end());
+        let text = match value.get_ref() {
+            DeValue::Float(float) => float.as_str(),
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => {
+                self.wrong_type(key, value, "a number", &remedy);
+                return default;
+            }
+        };
+        match text.parse::<f64>().ok().filter(|number| range.contains(number)) {
+            Some(number) => number,
+            None => self.refuse(key, &format!("`{text}` is out of range"), &remedy, default),
+        }
+    }
+
+    /// One of a closed set of words.
+    pub(super) fn choice<T: Copy>(&self, key: &'static str, default: T, choices: &[(&str, T)]) -> T {
+        self.choose(key, choices).unwrap_or(default)
+    }
+
+    /// One of a closed set of words, if there is one.
+    pub(super) fn choose<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let found = choices.iter().find(|(word, _)| *word == text.value);
+        if found.is_none() {
+            let words = choices.iter().map(|(word, _)| *word);
+            let remedy = nearest(&text.value, words.clone()).map_or_else(
+                || {
+                    format!(
+                        "write {}",
+                        words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
+                    )
+                },
+                did_you_mean,
+            );
+            self.fault_at(&text, &format!("unknown word `{}`", text.value.escape_debug()), &remedy);
+        }
+        found.map(|&(_, choice)| choice)
+    }
+
+    /// A file; relative to the configuration's folder.
+    pub(super) fn path(&self, key: &'static str) -> Option<At<PathBuf>> {
+        let text = self.text(key)?;
+        let path = self.reader().beside(&text.value);
+        Some(At { value: path, span: text.span, path: text.path })
+    }
+
+    /// A file that must be there and readable.
+    pub(super) fn existing_file(&self, key: &'static str) -> Option<PathBuf> {
+        let path = self.path(key)?;
+        if let Err(error) = std::fs::File::open(&path.value) {
+            let what = format!("cannot read `{}`: {error}", path.value.display());
+            self.fault_at(&path, &what, "name a file that the gateway's user may read");
+            return None;
+        }
+        self.reader().depends_on(path.value.clone());
+        Some(path.value)
+    }
+
+    /// An address with a port.
+    pub(super) fn address(&self, key: &'static str) -> Option<SocketAddr> {
+        let text = self.text(key)?;
+        self.parse_address(&text)
+    }
+
+    /// Reads `127.0.0.1:8080`; `localhost:8080` and `:8080` too, because people write them.
+    pub(super) fn parse_address(&self, text: &At<String>) -> Option<SocketAddr> {
+        let parsed = text.value.parse::<SocketAddr>().ok().or_else(|| {
+            let (host, port) = text.value.rsplit_once(':')?;
+            let host = match host {
+                "localhost" => IpAddr::from([127, 0, 0, 1]),
+                "" | "*" => IpAddr::from([0, 0, 0, 0]),
+                _ => return None,
+            };
+            Some(SocketAddr::new(host, port.parse().ok()?))
+        });
+        if parsed.is_none() {
+            let what = format!("`{}` is not an address with a port", text.value.escape_debug());
+            self.fault_at(text, &what, "write `127.0.0.1:8080` or `[::1]:8080`");
+        }
+        parsed
+    }
+
+    fn refuse<T>(&self, key: &str, what: &str, remedy: &str, default: T) -> T {
+        self.fault(key, what, remedy);
+        default
+    }
+}
+
+/// What to write instead of a bad size.
+pub(super) fn size_remedy(range: &RangeInclusive<u64>, example: u64) -> String {
+    format!(
+        "write a size from {} to {}, such as `{}`",
+        value::size_text(*range.start()),
+        value::size_text(*range.end()),
+        value::size_text(example)
+    )
+}
