@@ -64,6 +64,42 @@ struct Tally {
     late: AtomicU64,
 }
 
+/// When paced requests are due.
+struct Pace {
+    rate: f64,
+    begun: Instant,
+    until: Instant,
+    turns: Semaphore,
+}
+
+impl Pace {
+    /// Hands out turns from a thread of its own: tokio's timers tick in milliseconds, and what is due within one
+    /// tick would arrive as a burst, which measures the queue that we made.
+    fn start(rate: f64, begun: Instant, until: Instant) -> Arc<Self> {
+        let pace = Arc::new(Self { rate, begun, until, turns: Semaphore::new(0) });
+        let clock = Arc::clone(&pace);
+        std::thread::spawn(move || {
+            let mut turn = 0;
+            loop {
+                let due = clock.due(turn);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                clock.turns.add_permits(1);
+                turn += 1;
+                if due >= clock.until {
+                    // Whoever still waits for a turn finds that time is up.
+                    clock.turns.close();
+                    return;
+                }
+            }
+        });
+        pace
+    }
+
+    fn due(&self, turn: u32) -> Instant {
+        self.begun + Duration::from_secs_f64(f64::from(turn) / self.rate)
+    }
+}
+
 /// Runs the plan and reports completed requests, times to first body byte, and what the processes used.
 pub(crate) async fn post(
     target: SocketAddr,
@@ -75,14 +111,15 @@ pub(crate) async fn post(
     let before = Used::by(pids)?;
     let begun = Instant::now();
     let until = begun + plan.seconds;
+    let pace = plan.rate.map(|rate| Pace::start(rate, begun, until));
     let mut workers = Vec::with_capacity(plan.connections);
     for conversation in 0..plan.connections {
-        let (request, tally, rate) = (requests.of(conversation), Arc::clone(&tally), plan.rate);
+        let (request, tally, pace) = (requests.of(conversation), Arc::clone(&tally), pace.clone());
         workers.push(tokio::spawn(async move {
             let mut samples = Vec::new();
             // A failed connection is counted and opened again; a proxy that refuses all shows in `failed`.
             while Instant::now() < until {
-                if ask(target, &request, begun, until, rate, &tally, &mut samples).await.is_err() {
+                if ask(target, &request, until, pace.as_deref(), &tally, &mut samples).await.is_err() {
                     tally.failed.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
@@ -113,22 +150,21 @@ pub(crate) async fn post(
 async fn ask(
     target: SocketAddr,
     request: &[u8],
-    begun: Instant,
     until: Instant,
-    rate: Option<f64>,
+    pace: Option<&Pace>,
     tally: &Tally,
     samples: &mut Vec<u64>,
 ) -> anyhow::Result<()> {
     let mut wire = Wire::new(TcpStream::connect(target).await?)?;
     while Instant::now() < until {
-        if let Some(rate) = rate {
-            let turn = u32::try_from(tally.next.fetch_add(1, Ordering::Relaxed))?;
-            let due = begun + Duration::from_secs_f64(f64::from(turn) / rate);
+        if let Some(pace) = pace {
+            let Ok(permit) = pace.turns.acquire().await else { return Ok(()) };
+            permit.forget();
+            let due = pace.due(u32::try_from(tally.next.fetch_add(1, Ordering::Relaxed))?);
             if due >= until {
                 return Ok(());
             }
-            tokio::time::sleep_until(due.into()).await;
-            // Timed from the write, as timers tick in milliseconds; if all connections were busy, that is said.
+            // Timed from the write; if every connection was busy when a turn came, that is said.
             if due.elapsed() > Duration::from_millis(20) {
                 tally.late.fetch_add(1, Ordering::Relaxed);
             }
