@@ -30,7 +30,7 @@ step 'SDK clients' tests/sdk/run.sh target/debug/warmkey
 # Each runner closes with lines of its own; one total, so that a run which tested nothing cannot look green.
 awk '
     /^test result: / { passed += $4; failed += $6; skipped += $8 }             # cargo
-    /^=+ .*(passed|failed|error).* in [0-9.]+s/ {                              # pytest
+    /^[0-9]+ (passed|failed|skipped|error).* in [0-9.]+s/ {                    # pytest
         for (i = 2; i < NF; i++) {
             if ($i ~ /^passed/) passed += $(i - 1)
             if ($i ~ /^(failed|errors?)/) failed += $(i - 1)

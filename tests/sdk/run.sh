@@ -74,9 +74,8 @@ for attempt in {1..100}; do
 done
 
 if [[ $which != node ]]; then
-    .venv/bin/python -m pytest -p no:cacheprovider -q -rfE --tb=short --no-header tests/sdk/python 2>&1 \
-        | sed -E 's/^([0-9]+ (passed|failed).* in [0-9.]+s.*)$/== \1 ==/'
+    .venv/bin/python -B -m pytest -p no:cacheprovider -q -rfE --tb=short --color=no tests/sdk/python
 fi
 if [[ $which != python ]]; then
-    (cd tests/sdk/node && node --test --test-concurrency=1 --test-reporter=spec .)
+    (cd tests/sdk/node && node --test --test-concurrency=1 --test-reporter=spec)
 fi

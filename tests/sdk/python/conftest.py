@@ -22,7 +22,7 @@ ALWAYS = {
     "limited": {"fault": "rate_limited", "hint": {"retry_after": 1}},
     "broken": {"fault": "server_error"},
     "busy": {"fault": "overloaded"},
-    "cut": {"fault": "reset_after", "events": 5},
+    "cut": {"fault": "close_after", "events": 8},
 }
 
 
