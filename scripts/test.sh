@@ -25,6 +25,7 @@ step 'tests' cargo test --locked
 step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 step 'configuration files' scripts/check-conf.sh target/debug/warmkey
 step 'systemd unit' scripts/check-unit.sh target/debug/warmkey
+step 'demo' scripts/check-demo.sh target/debug/warmkey
 step 'SDK clients' tests/sdk/run.sh target/debug/warmkey
 
 # Each runner closes with lines of its own; one total, so that a run which tested nothing cannot look green.
