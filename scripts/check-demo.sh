@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# `warmkey serve` without a file is the demo, on the addresses that others script against.
+#
+#   scripts/check-demo.sh WARMKEY
+set -euo pipefail
+warmkey=$(realpath "$1")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mkdir -p target
+for port in 8080 9090; do
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        printf 'skipped: port %s is taken, so the demo cannot start here\n' "$port"
+        exit 0
+    fi
+done
+exec scripts/with-gateway.sh target/demo.log http://127.0.0.1:9090 "$warmkey" serve -- python3 scripts/demo.py

@@ -1,0 +1,103 @@
+"""Prints the configuration of the gateway that the SDK tests talk to: `gateway.py DATA ADMIN SIM` (ports).
+
+Three healthy accounts for each dialect, and for each suite its own account for every way of failing: an account
+that one suite has sent to cool off must not be what the next one meets. A failing account is an organisation
+(rate domain) and a region (failure domain) of its own, served under a model name of its own.
+"""
+
+import sys
+
+SUITES = ("py", "node")
+FAULTS = ("limited", "once", "broken", "busy", "dead", "cut")
+
+PROVIDERS = {
+    # name: (dialect, model, healthy accounts: (name, organisation), prefix of model names)
+    "anthropic": ("anthropic", "claude-sonnet-4-6", [("a-1", "org-a"), ("a-2", "org-a"), ("a-3", "org-b")], "claude"),
+    "openai": ("openai", "gpt-5.6", [("o-1", "org-c"), ("o-2", "org-c"), ("o-3", "org-d")], "gpt"),
+}
+
+
+def main() -> None:
+    data, admin, sim = sys.argv[1:4]
+    accounts, parts = [], []
+    for provider, (dialect, model, healthy, prefix) in PROVIDERS.items():
+        parts.append(provider_section(provider, dialect))
+        for name, organization in healthy:
+            accounts.append((name, organization))
+            parts.append(endpoint(name, provider, organization))
+        names = [name for name, _ in healthy]
+        parts.append(model_section(model, names, model))
+        if dialect == "openai":
+            parts.append(model_section("text-embedding-3-small", names, "text-embedding-3-small"))
+        for suite in SUITES:
+            for fault in FAULTS:
+                name = f"{suite}-{prefix}-{fault}"
+                # Nobody told the simulated provider of the dead account's key.
+                if fault != "dead":
+                    accounts.append((name, name))
+                parts.append(endpoint(name, provider, name, region=name))
+                parts.append(model_section(name, [name], model))
+
+    print(HEAD.format(data=data, admin=admin, sim=sim))
+    for name, organization in accounts:
+        print(f'[[sim.account]]\nkey = "sk-sim-{name}"\norganization = "{organization}"\nworkspace = "{name}"\n')
+    print("\n".join(parts))
+
+
+HEAD = """\
+# Written by tests/sdk/gateway.py.
+[server]
+listen = ["127.0.0.1:{data}"]
+admin = "127.0.0.1:{admin}"
+drain = "5s"
+watch = false
+
+[[caller]]
+name = "sdk-tests"
+tenant = "tests"
+token = {{ env = "WARMKEY_TOKEN" }}
+
+[[caller]]
+name = "other"
+tenant = "other"
+token = {{ env = "WARMKEY_OTHER_TOKEN" }}
+
+# As fast as it goes: what is tested is the protocol.
+[sim]
+listen = "127.0.0.1:{sim}"
+time_to_first_token = "1ms"
+tokens_per_second = 0
+"""
+
+
+def provider_section(name: str, dialect: str) -> str:
+    return f"""[[provider]]
+name = "{name}"
+dialect = "{dialect}"
+base_url = "sim"
+# Short, so that a suite that fails accounts on purpose does not wait for them.
+cooling = {{ stay_delay = "100ms", stay_max = "300ms", base = "100ms", max = "1s" }}
+"""
+
+
+def endpoint(name: str, provider: str, organization: str, region: str = "") -> str:
+    where = f'region = "{region}"\n' if region else ""
+    return f"""[[endpoint]]
+name = "{name}"
+provider = "{provider}"
+key = "sk-sim-{name}"
+organization = "{organization}"
+workspace = "{name}"
+{where}"""
+
+
+def model_section(name: str, endpoints: list, upstream: str) -> str:
+    listed = ", ".join(f'"{endpoint}"' for endpoint in endpoints)
+    return f"""[[model]]
+name = "{name}"
+endpoints = [{listed}]
+upstream = "{upstream}"
+"""
+
+
+main()
