@@ -3,8 +3,16 @@
 //! Sync and sans-io: bytes in, spans and signals out, testable at any split. Nothing here parses a
 //! whole document, re-serialises anything, or knows a provider, a session or a price.
 
+mod anthropic;
+mod json;
+mod openai_chat;
+mod openai_responses;
+mod scan;
 mod signal;
+mod splice;
 mod view;
 
+pub use scan::{ScanError, ScanLimits, scan};
 pub use signal::{DeltaKind, Signal, StopKind, UpstreamFault};
+pub use splice::{Splice, apply};
 pub use view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value};

@@ -1,0 +1,5 @@
+//! Anthropic Messages.
+
+mod request;
+
+pub(super) use request::messages;

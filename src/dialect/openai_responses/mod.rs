@@ -1,0 +1,5 @@
+//! OpenAI Responses.
+
+mod request;
+
+pub(super) use request::{input, instructions};
