@@ -19,6 +19,24 @@ pub(crate) fn decode_id(quoted: &[u8]) -> Option<String> {
     decode(quoted).filter(|id| !id.is_empty())
 }
 
+/// A count, however the number is written (`100`, `1e2`, `1.0E+2`); `None` for what is no count.
+pub(crate) fn count(text: &[u8]) -> Option<u64> {
+    /// Whole numbers up to here are exact in a double.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let text = std::str::from_utf8(text).ok()?;
+    if let Ok(count) = text.parse() {
+        return Some(count);
+    }
+    let number: f64 = text.parse().ok().filter(|number| (0.0..=EXACT).contains(number))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 2^53: fits, and a fraction of a token is none"
+    )]
+    let count = number as u64;
+    Some(count)
+}
+
 /// `text` as a JSON string, quotes included.
 pub(crate) fn quoted(text: &str) -> String {
     Value::from(text).to_string()

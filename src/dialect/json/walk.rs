@@ -36,8 +36,8 @@ pub(crate) struct Key<'a> {
     pub raw: &'a [u8],
     /// Where the opening quote stands.
     pub start: usize,
-    /// Where the comma before it stands; `None` for the first member.
-    pub comma: Option<usize>,
+    /// Where the member before it ended (its comma stands behind that); `None` for the first one.
+    pub before: Option<usize>,
 }
 
 /// A position in a JSON text.
@@ -170,20 +170,20 @@ impl<'a> Walker<'a> {
         mut each: impl FnMut(&mut Self, Key<'a>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.open(b'{', "an object is expected")?;
-        let mut comma = None;
+        let mut before = None;
         if self.closed(b'}')? {
             return Ok(());
         }
         loop {
             let raw = self.string()?;
-            let key = Key { raw: self.bytes(&raw), start: raw.start - 1, comma };
+            let key = Key { raw: self.bytes(&raw), start: raw.start - 1, before };
             self.mark(b':', "a colon is missing")?;
             each(self, key)?;
+            before = Some(self.at);
             if self.closed(b'}')? {
                 return Ok(());
             }
             self.mark(b',', "a comma is missing")?;
-            comma = Some(self.at - 1);
         }
     }
 

@@ -201,8 +201,8 @@ impl Marker {
         key: &Key<'_>,
     ) -> Result<(), ScanError> {
         if read_marker(walker, found)? {
-            self.alone = key.comma.is_none();
-            self.span = Some(key.comma.unwrap_or(key.start)..walker.at());
+            self.alone = key.before.is_none();
+            self.span = Some(key.before.unwrap_or(key.start)..walker.at());
         }
         Ok(())
     }

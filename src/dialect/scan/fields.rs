@@ -239,20 +239,10 @@ fn boolean(walker: &mut Walker<'_>) -> Result<Option<bool>, ScanError> {
     })
 }
 
-/// A count of tokens, however the number is written; `None` for what is no count: the provider says
-/// what it thinks of that.
+/// A count of tokens; `None` for what is no count: the provider says what it thinks of that.
 fn count(walker: &mut Walker<'_>) -> Result<Option<u64>, ScanError> {
-    /// Whole numbers up to here are exact in a double.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     let span = walker.skip()?;
-    let text = std::str::from_utf8(walker.bytes(&span)).unwrap_or_default();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 0 and 2^53, where every double is a whole number or rounds down to one"
-    )]
-    let rounded = || text.parse().ok().filter(|n| (0.0..=EXACT).contains(n)).map(|n: f64| n as u64);
-    Ok(text.parse().ok().or_else(rounded))
+    Ok(json::count(walker.bytes(&span)))
 }
 
 fn client_id(walker: &mut Walker<'_>) -> Result<Option<String>, ScanError> {
