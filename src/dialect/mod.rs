@@ -3,8 +3,24 @@
 //! Sync and sans-io: bytes in, spans and signals out, testable at any split. Nothing here parses a
 //! whole document, re-serialises anything, or knows a provider, a session or a price.
 
+mod answer;
+mod anthropic;
+mod envelope;
+mod fault;
+mod json;
+mod openai_chat;
+mod openai_responses;
+mod scan;
 mod signal;
+mod splice;
+mod sse;
+mod stream;
 mod view;
 
+pub use envelope::{ModelListing, error_body, heartbeat, model, models, stream_error};
+pub use fault::read_fault;
+pub use scan::{ScanError, ScanLimits, scan};
 pub use signal::{DeltaKind, Signal, StopKind, UpstreamFault};
+pub use splice::{Splice, apply};
+pub use stream::{Passed, StreamEnd, StreamReader, read_whole};
 pub use view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value};

@@ -1,0 +1,255 @@
+//! Answers: the events of a stream, or one message.
+
+use crate::{
+    dialect::{
+        answer::{EventKind, MAX_DEPTH, See, count, delta, error, id, members_or_skip, objects_or_skip},
+        json::{Fault, Walker},
+        signal::{DeltaKind, Signal, StopKind, UpstreamFault},
+        view::Span,
+    },
+    types::ReportedUsage,
+};
+
+/// Reads the events of one stream.
+#[derive(Default)]
+pub(in crate::dialect) struct Answer {
+    /// Tokens written for the long time, as far as reported: a later total includes them.
+    long_writes: u64,
+    stopped: bool,
+    ended: bool,
+}
+
+/// One event, or one message: what its members said.
+#[derive(Default)]
+struct Seen<'a> {
+    kind: &'a [u8],
+    id: Option<Span>,
+    /// Of a delta or of a starting block.
+    part: Part<'a>,
+    usage: Option<ReportedUsage>,
+    stop: Option<StopKind>,
+    error: Option<UpstreamFault>,
+}
+
+#[derive(Default)]
+struct Part<'a> {
+    kind: &'a [u8],
+    id: Option<Span>,
+    output: Option<(DeltaKind, Span)>,
+}
+
+impl Answer {
+    /// Whether a clean end now is a complete answer.
+    pub(in crate::dialect) const fn is_complete(&self) -> bool {
+        self.stopped || self.ended
+    }
+
+    /// Reads one event's data.
+    pub(in crate::dialect) fn event(&mut self, data: &[u8], see: See<'_>) -> EventKind {
+        let mut walker = Walker::new(data, MAX_DEPTH);
+        let mut seen = Seen::default();
+        // An event that is not JSON is the client's to complain about; it passes.
+        if self.read(&mut walker, &mut seen).is_ok() {
+            self.show(&walker, seen, see);
+        }
+        EventKind::Answer
+    }
+
+    fn read<'a>(&mut self, walker: &mut Walker<'a>, seen: &mut Seen<'a>) -> Result<(), Fault> {
+        walker.members(|walker, key| {
+            match key.raw {
+                b"type" => seen.kind = text(walker)?,
+                b"delta" => members_or_skip(walker, |walker, key| match key.raw {
+                    b"stop_reason" => {
+                        seen.stop = stop(text(walker)?);
+                        Ok(())
+                    }
+                    _ => part(walker, key.raw, &mut seen.part),
+                })?,
+                b"content_block" => {
+                    members_or_skip(walker, |walker, key| part(walker, key.raw, &mut seen.part))?;
+                }
+                b"message" => members_or_skip(walker, |walker, key| {
+                    match key.raw {
+                        b"id" => seen.id = walker.string_or_skip()?,
+                        b"usage" => seen.usage = self.usage(walker)?,
+                        _ => drop(walker.skip()?),
+                    }
+                    Ok(())
+                })?,
+                b"usage" => seen.usage = self.usage(walker)?,
+                b"error" => seen.error = error(walker)?,
+                _ => drop(walker.skip()?),
+            }
+            Ok(())
+        })
+    }
+
+    fn show(&mut self, walker: &Walker<'_>, seen: Seen<'_>, see: See<'_>) {
+        let part = seen.part;
+        match seen.kind {
+            b"content_block_delta" => {
+                let shown = part.output.is_some_and(|(kind, raw)| delta(see, kind, walker.bytes(&raw)));
+                if !shown {
+                    see(Signal::Lifecycle);
+                }
+                return;
+            }
+            b"content_block_start" if part.kind == b"tool_use" => {
+                if let Some(id) = part.id.and_then(|inner| id(walker, &inner)) {
+                    return see(Signal::ToolCall { id });
+                }
+            }
+            b"message_start" => {
+                if let Some(id) = seen.id.and_then(|inner| id(walker, &inner)) {
+                    see(Signal::Started { id });
+                }
+            }
+            b"message_stop" => {
+                self.ended = true;
+                return see(Signal::Terminal);
+            }
+            b"error" => {
+                return see(Signal::Error(seen.error.unwrap_or_default()));
+            }
+            _ => {}
+        }
+        let tells = seen.usage.is_some() || seen.stop.is_some();
+        if let Some(usage) = seen.usage {
+            see(Signal::Usage(usage));
+        }
+        if let Some(stop) = seen.stop {
+            self.stopped = true;
+            see(Signal::Stop(stop));
+        }
+        if !tells {
+            see(Signal::Lifecycle);
+        }
+    }
+
+    /// Reads a `usage` (providers: Anthropic usage); `None` for `null`. Any figure may be `null` or
+    /// missing: it says nothing then.
+    fn usage(&mut self, walker: &mut Walker<'_>) -> Result<Option<ReportedUsage>, Fault> {
+        let mut usage = ReportedUsage::default();
+        let (mut written, mut is_object) = (None, false);
+        members_or_skip(walker, |walker, key| {
+            is_object = true;
+            match key.raw {
+                b"input_tokens" => usage.input = count(walker)?,
+                b"cache_read_input_tokens" => usage.cached_read = count(walker)?,
+                b"cache_creation_input_tokens" => written = count(walker)?,
+                b"cache_creation" => members_or_skip(walker, |walker, key| {
+                    match key.raw {
+                        b"ephemeral_5m_input_tokens" => usage.write_5m = count(walker)?,
+                        b"ephemeral_1h_input_tokens" => usage.write_1h = count(walker)?,
+                        _ => drop(walker.skip()?),
+                    }
+                    Ok(())
+                })?,
+                b"output_tokens" => usage.output = count(walker)?,
+                b"output_tokens_details" => members_or_skip(walker, |walker, key| {
+                    match key.raw {
+                        b"thinking_tokens" | b"reasoning_tokens" => usage.reasoning = count(walker)?,
+                        _ => drop(walker.skip()?),
+                    }
+                    Ok(())
+                })?,
+                _ => drop(walker.skip()?),
+            }
+            Ok(())
+        })?;
+        self.long_writes = usage.write_1h.unwrap_or(self.long_writes);
+        if usage.write_5m.is_none()
+            && let Some(written) = written
+        {
+            // A total without its split: short writes, but for the long ones already known.
+            usage.write_5m = Some(written.saturating_sub(self.long_writes));
+        }
+        Ok(is_object.then_some(usage))
+    }
+}
+
+/// Reads a whole answer that was not streamed.
+pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> {
+    let mut answer = Answer::default();
+    let mut walker = Walker::new(body, MAX_DEPTH);
+    let mut seen = Seen::default();
+    walker.members(|walker, key| {
+        match key.raw {
+            b"type" => seen.kind = text(walker)?,
+            b"id" => {
+                if let Some(id) = walker.string_or_skip()?.and_then(|inner| id(walker, &inner)) {
+                    see(Signal::Started { id });
+                }
+            }
+            b"content" => {
+                objects_or_skip(walker, |walker| {
+                    let mut seen = Part::default();
+                    walker.members(|walker, key| part(walker, key.raw, &mut seen))?;
+                    if seen.kind == b"tool_use"
+                        && let Some(id) = seen.id.and_then(|inner| id(walker, &inner))
+                    {
+                        see(Signal::ToolCall { id });
+                    }
+                    if let Some((kind, raw)) = seen.output {
+                        delta(see, kind, walker.bytes(&raw));
+                    }
+                    Ok(())
+                })?;
+            }
+            b"usage" => seen.usage = answer.usage(walker)?,
+            b"stop_reason" => seen.stop = stop(text(walker)?),
+            b"error" => seen.error = error(walker)?,
+            _ => drop(walker.skip()?),
+        }
+        Ok::<(), Fault>(())
+    })?;
+    walker.finish()?;
+    if seen.kind == b"error" {
+        see(Signal::Error(seen.error.unwrap_or_default()));
+        return Ok(());
+    }
+    if let Some(usage) = seen.usage {
+        see(Signal::Usage(usage));
+    }
+    if let Some(stop) = seen.stop {
+        see(Signal::Stop(stop));
+    }
+    see(Signal::Terminal);
+    Ok(())
+}
+
+/// Reads one member of a block or of a delta to it.
+fn part<'a>(walker: &mut Walker<'a>, key: &[u8], seen: &mut Part<'a>) -> Result<(), Fault> {
+    match key {
+        b"type" => seen.kind = text(walker)?,
+        b"id" => seen.id = walker.string_or_skip()?,
+        b"text" => output(walker, DeltaKind::Text, seen)?,
+        b"thinking" => output(walker, DeltaKind::Thinking, seen)?,
+        b"partial_json" => output(walker, DeltaKind::ToolArguments, seen)?,
+        // A whole answer's arguments are an object: its text is what the model wrote.
+        b"input" => seen.output = Some((DeltaKind::ToolArguments, walker.skip()?)),
+        _ => drop(walker.skip()?),
+    }
+    Ok(())
+}
+
+fn output(walker: &mut Walker<'_>, kind: DeltaKind, seen: &mut Part<'_>) -> Result<(), Fault> {
+    seen.output = walker.string_or_skip()?.map(|raw| (kind, raw));
+    Ok(())
+}
+
+/// What a string says, if it needs no decoding: names of types never do.
+fn text<'a>(walker: &mut Walker<'a>) -> Result<&'a [u8], Fault> {
+    Ok(walker.string_or_skip()?.map(|inner| walker.bytes(&inner)).unwrap_or_default())
+}
+
+fn stop(reason: &[u8]) -> Option<StopKind> {
+    match reason {
+        b"" => None,
+        b"end_turn" | b"stop_sequence" => Some(StopKind::End),
+        b"tool_use" => Some(StopKind::ToolUse),
+        b"max_tokens" | b"model_context_window_exceeded" => Some(StopKind::Length),
+        _ => Some(StopKind::Other),
+    }
+}

@@ -1,0 +1,7 @@
+//! Anthropic Messages.
+
+mod answer;
+mod request;
+
+pub(super) use answer::{Answer, whole};
+pub(super) use request::messages;

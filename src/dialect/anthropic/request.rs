@@ -1,0 +1,44 @@
+//! The messages of a request.
+
+use crate::{
+    dialect::{
+        json::{Kind, Walker},
+        scan::{Content, Found, ScanError, content},
+    },
+    types::Section,
+};
+
+/// Reads `messages`. A `system` message in their midst is allowed and keeps its place.
+pub(in crate::dialect) fn messages(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
+    if walker.kind()? != Kind::Array {
+        return Err(ScanError::of("messages", "must be an array", walker.at()));
+    }
+    let mut seen = Content::default();
+    walker.elements(|walker| message(walker, found, &mut seen))
+}
+
+fn message(walker: &mut Walker<'_>, found: &mut Found<'_>, seen: &mut Content) -> Result<(), ScanError> {
+    if walker.kind()? != Kind::Object {
+        return Err(ScanError::of("messages", "must hold objects only", walker.at()));
+    }
+    seen.clear();
+    let first = found.message_blocks();
+    let mut by_model = false;
+    walker.members(|walker, key| {
+        match key.raw {
+            b"role" => {
+                by_model = walker.string_or_skip()?.is_some_and(|role| walker.bytes(&role) == b"assistant");
+            }
+            b"content" => content(walker, found, Section::User, seen)?,
+            _ => drop(walker.skip()?),
+        }
+        Ok::<(), ScanError>(())
+    })?;
+    if by_model {
+        found.by_model(true, &seen.texts);
+    } else {
+        found.by_others(seen.results.drain(..));
+    }
+    found.close_message(first, if by_model { Section::Assistant } else { Section::User });
+    Ok(())
+}

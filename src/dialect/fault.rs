@@ -1,0 +1,149 @@
+//! Errors that providers report, read with tolerance: they are read in order to classify them.
+
+use crate::dialect::{
+    json::{self, Fault, Kind, Walker},
+    signal::UpstreamFault,
+    view::Span,
+};
+
+/// As much of a message as [`UpstreamFault::message`] promises.
+const MAX_MESSAGE: usize = 2_000;
+/// Kinds, codes and names of parameters are words.
+const MAX_WORD: usize = 200;
+/// Errors are flat; what nests deeper is no error that we know.
+const MAX_DEPTH: usize = 32;
+
+/// Reads an error body. Whatever is not JSON (a load balancer's HTML, a cut body) gives as much as
+/// could be read, at worst nothing. The vendors' shapes tell themselves apart, so that a host that
+/// answers in another one's is understood, too.
+#[must_use]
+pub fn read_fault(body: &[u8]) -> UpstreamFault {
+    let mut fault = UpstreamFault::default();
+    let mut walker = Walker::new(body, MAX_DEPTH);
+    // What was read before the text broke off still helps.
+    let _broken_off = envelope(&mut walker, &mut fault);
+    fault
+}
+
+/// `{"error": {...}}`, `{"error": "..."}`, the error itself, or the first of several.
+fn envelope(walker: &mut Walker<'_>, fault: &mut UpstreamFault) -> Result<(), Fault> {
+    match walker.kind()? {
+        Kind::Array => walker.elements(|walker| {
+            if fault == &UpstreamFault::default() { envelope(walker, fault) } else { walker.skip().map(drop) }
+        }),
+        Kind::Object => {
+            let mut outer = UpstreamFault::default();
+            let mut inner = false;
+            let result = walker.members(|walker, key| {
+                if key.raw == b"error" && walker.kind()? == Kind::Object {
+                    inner = true;
+                    return object(walker, fault);
+                }
+                if key.raw == b"error" && walker.kind()? == Kind::String {
+                    let text = walker.string()?;
+                    outer.message = words(walker, &text, MAX_MESSAGE);
+                    return Ok(());
+                }
+                member(walker, key.raw, &mut outer)
+            });
+            if !inner {
+                *fault = outer;
+            }
+            result
+        }
+        Kind::String | Kind::Scalar => walker.skip().map(drop),
+    }
+}
+
+/// Reads `{"type", "code", "message", "param", "details"}`.
+pub(super) fn object(walker: &mut Walker<'_>, fault: &mut UpstreamFault) -> Result<(), Fault> {
+    walker.members(|walker, key| member(walker, key.raw, fault))
+}
+
+/// Reads one member of an error.
+pub(super) fn member(walker: &mut Walker<'_>, key: &[u8], fault: &mut UpstreamFault) -> Result<(), Fault> {
+    if key == b"details" && walker.kind()? == Kind::Object {
+        return walker.members(|walker, key| match key.raw {
+            b"error_code" => word(walker, &mut fault.code, MAX_WORD),
+            _ => walker.skip().map(drop),
+        });
+    }
+    match key {
+        b"type" => word(walker, &mut fault.kind, MAX_WORD),
+        b"code" => word(walker, &mut fault.code, MAX_WORD),
+        b"message" | b"detail" => word(walker, &mut fault.message, MAX_MESSAGE),
+        b"param" => word(walker, &mut fault.param, MAX_WORD),
+        _ => walker.skip().map(drop),
+    }
+}
+
+/// A string or a number, as text; anything else leaves the field alone.
+fn word(walker: &mut Walker<'_>, to: &mut String, max: usize) -> Result<(), Fault> {
+    match walker.kind()? {
+        Kind::String => {
+            let inner = walker.string()?;
+            *to = words(walker, &inner, max);
+        }
+        Kind::Scalar => {
+            let span = walker.scalar()?;
+            let text = walker.bytes(&span);
+            if text.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-') {
+                *to = String::from_utf8_lossy(text).chars().take(max).collect();
+            }
+        }
+        Kind::Object | Kind::Array => drop(walker.skip()?),
+    }
+    Ok(())
+}
+
+fn words(walker: &Walker<'_>, inner: &Span, max: usize) -> String {
+    let quoted = walker.bytes(&(inner.start - 1..inner.end + 1));
+    match json::decode(quoted) {
+        Some(text) => text.chars().take(max).collect(),
+        // Cut in the middle of a surrogate pair: as it stands it still tells enough.
+        None => String::from_utf8_lossy(walker.bytes(inner)).chars().take(max).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: &str, code: &str, message: &str, param: &str) -> UpstreamFault {
+        UpstreamFault { kind: kind.into(), code: code.into(), message: message.into(), param: param.into() }
+    }
+
+    #[test]
+    fn each_vendors_shape_is_read() {
+        for (body, expected) in [
+            (
+                r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down",
+                    "details":{"error_code":"enforced_spend_limit_reached"}},"request_id":"req_1"}"#,
+                fault("rate_limit_error", "enforced_spend_limit_reached", "slow down", ""),
+            ),
+            (
+                r#"{"error":{"message":"no such \"model\"","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#,
+                fault("invalid_request_error", "model_not_found", "no such \"model\"", "model"),
+            ),
+            (r#"{"error":{"message":"m","code":429,"param":null}}"#, fault("", "429", "m", "")),
+            (r#"{"error":"overloaded"}"#, fault("", "", "overloaded", "")),
+            (
+                r#"{"object":"error","message":"m","type":"BadRequestError","code":400}"#,
+                fault("BadRequestError", "400", "m", ""),
+            ),
+            (r#"[{"error":{"code":429,"message":"m"}}]"#, fault("", "429", "m", "")),
+            ("<html>502 Bad Gateway</html>", fault("", "", "", "")),
+            ("", fault("", "", "", "")),
+            (r#"{"error":{"type":"api_error","message":"cut of"#, fault("api_error", "", "", "")),
+            (r#"{"error":{"message":"lone \ud83d","type":"t"}}"#, fault("t", "", r"lone \ud83d", "")),
+        ] {
+            assert_eq!(read_fault(body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let body = format!(r#"{{"error":{{"message":"{}"}}}}"#, "é".repeat(5_000));
+        assert_eq!(read_fault(body.as_bytes()).message.chars().count(), MAX_MESSAGE);
+    }
+}

@@ -1,0 +1,7 @@
+//! OpenAI Responses.
+
+mod answer;
+mod request;
+
+pub(super) use answer::{Answer, whole};
+pub(super) use request::{input, instructions};

@@ -1,0 +1,243 @@
+//! Blocks of a prompt: what Anthropic's messages and OpenAI's chat have in common.
+
+use crate::{
+    dialect::{
+        json::{Key, Kind, Walker},
+        scan::{Found, ScanError},
+        view::{Block, PinKind, Span},
+    },
+    types::Section,
+};
+
+/// Claude Code's first system block: about the client, not about the conversation.
+const ATTRIBUTION: &[u8] = b"x-anthropic-billing-header:";
+
+/// What the blocks of one message told, until its role is known.
+#[derive(Default)]
+pub(crate) struct Content {
+    /// Texts, between their quotes.
+    pub texts: Vec<Span>,
+    /// Ids of the tool calls whose results stand here, between their quotes.
+    pub results: Vec<Span>,
+}
+
+impl Content {
+    pub(crate) fn clear(&mut self) {
+        self.texts.clear();
+        self.results.clear();
+    }
+}
+
+/// Reads a `content` or `system`: a string is one block, an array holds blocks.
+pub(crate) fn content(
+    walker: &mut Walker<'_>,
+    found: &mut Found<'_>,
+    section: Section,
+    seen: &mut Content,
+) -> Result<(), ScanError> {
+    match walker.kind()? {
+        Kind::String => {
+            let inner = walker.string()?;
+            let block = plain(section, inner.start - 1..inner.end + 1);
+            seen.texts.push(inner);
+            found.block(walker, block)
+        }
+        Kind::Array => walker.elements(|walker| element(walker, found, section, seen)),
+        Kind::Object => {
+            let span = walker.skip()?;
+            found.block(walker, plain(section, span))
+        }
+        Kind::Scalar => walker.scalar().map(drop).map_err(ScanError::from),
+    }
+}
+
+/// A block without anything to know about it.
+pub(crate) const fn plain(section: Section, span: Span) -> Block {
+    Block { section, span, marker: None, opens_message: false, attribution: false }
+}
+
+fn element(
+    walker: &mut Walker<'_>,
+    found: &mut Found<'_>,
+    section: Section,
+    seen: &mut Content,
+) -> Result<(), ScanError> {
+    if walker.kind()? != Kind::Object {
+        let span = walker.skip()?;
+        return found.block(walker, plain(section, span));
+    }
+    let start = walker.at();
+    let (mut kind, mut text, mut call) = (None, None, None);
+    // Only `type`, `text` and the marker: the same to a provider as the bare string.
+    let mut only_text = true;
+    let mut marker = Marker::default();
+    walker.members(|walker, key| {
+        marker.passed(&key);
+        match key.raw {
+            b"type" => kind = walker.string_or_skip()?,
+            b"text" => text = walker.string_or_skip()?,
+            b"cache_control" | b"prompt_cache_breakpoint" => return marker.read(walker, found, &key),
+            _ => {
+                only_text = false;
+                match key.raw {
+                    b"tool_use_id" => call = walker.string_or_skip()?,
+                    _ => file(walker, found, &key)?,
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let span = start..walker.at();
+    let kind = kind.map(|kind| walker.bytes(&kind)).unwrap_or_default();
+    let attribution = section == Section::System
+        && found.system_is_empty()
+        && text.as_ref().is_some_and(|text| walker.bytes(text).starts_with(ATTRIBUTION));
+    let marker = marker.close(&span);
+    let block = match &text {
+        Some(text) if only_text && kind == b"text" => {
+            let span = text.start - 1..text.end + 1;
+            // What marks it stands outside of its text: nothing has to be left out.
+            let marker = marker.map(|_| span.end..span.end);
+            Block { section, span, marker, opens_message: false, attribution }
+        }
+        _ => Block { section, span, marker, opens_message: false, attribution },
+    };
+    if kind == b"text" {
+        seen.texts.extend(text);
+    }
+    if kind == b"tool_result" {
+        seen.results.extend(call);
+    }
+    found.block(walker, block)
+}
+
+/// Passes a member's value and pins the request to a file in it, wherever the dialects put one:
+/// `file_id`, `source.file_id`, `file.file_id`, and the same in the blocks of a tool's result.
+pub(crate) fn file(walker: &mut Walker<'_>, found: &mut Found<'_>, key: &Key<'_>) -> Result<(), ScanError> {
+    match (key.raw, walker.kind()?) {
+        (b"file_id", Kind::String) => {
+            let id = walker.string()?;
+            found.pin(PinKind::File, "file_id", &id)
+        }
+        (b"source" | b"file", Kind::Object) => {
+            walker.members(|walker, key| match (key.raw, walker.kind()?) {
+                (b"file_id", Kind::String) => {
+                    let id = walker.string()?;
+                    found.pin(PinKind::File, "file_id", &id)
+                }
+                _ => walker.skip().map(drop).map_err(ScanError::from),
+            })
+        }
+        // One level only: results hold plain blocks, never results.
+        (b"content" | b"output", Kind::Array) => walker.elements(|walker| {
+            if walker.kind()? != Kind::Object {
+                return walker.skip().map(drop).map_err(ScanError::from);
+            }
+            walker.members(|walker, key| match key.raw {
+                b"content" | b"output" => walker.skip().map(drop).map_err(ScanError::from),
+                _ => file(walker, found, &key),
+            })
+        }),
+        _ => walker.skip().map(drop).map_err(ScanError::from),
+    }
+}
+
+/// Reads `tools`: every definition is a block.
+pub(crate) fn tools(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
+    match walker.kind()? {
+        Kind::Array => walker.elements(|walker| {
+            if walker.kind()? != Kind::Object {
+                let span = walker.skip()?;
+                return found.block(walker, plain(Section::Tools, span));
+            }
+            let start = walker.at();
+            let mut marker = Marker::default();
+            walker.members(|walker, key| {
+                marker.passed(&key);
+                match key.raw {
+                    b"cache_control" => marker.read(walker, found, &key),
+                    _ => walker.skip().map(drop).map_err(ScanError::from),
+                }
+            })?;
+            let span = start..walker.at();
+            let marker = marker.close(&span);
+            found.block(walker, Block { marker, ..plain(Section::Tools, span) })
+        }),
+        Kind::String | Kind::Object | Kind::Scalar => {
+            let span = walker.skip()?;
+            if walker.bytes(&span) == b"null" {
+                return Ok(());
+            }
+            Err(ScanError::of("tools", "must be an array", span.start))
+        }
+    }
+}
+
+/// Where an object's cache marker stands, with exactly the comma that came with it: what is left
+/// is the same text as if the marker had never been put in.
+#[derive(Default)]
+pub(crate) struct Marker {
+    span: Option<Span>,
+    /// It is the first member, and no member has followed yet.
+    alone: bool,
+}
+
+impl Marker {
+    /// A key was passed: a marker that came first ends where the next member begins.
+    pub(crate) fn passed(&mut self, key: &Key<'_>) {
+        if self.alone
+            && let Some(span) = &mut self.span
+        {
+            span.end = key.start;
+            self.alone = false;
+        }
+    }
+
+    /// Reads the marker whose key was just passed. `null` marks nothing.
+    pub(crate) fn read(
+        &mut self,
+        walker: &mut Walker<'_>,
+        found: &mut Found<'_>,
+        key: &Key<'_>,
+    ) -> Result<(), ScanError> {
+        if read_marker(walker, found)? {
+            self.alone = key.before.is_none();
+            self.span = Some(key.before.unwrap_or(key.start)..walker.at());
+        }
+        Ok(())
+    }
+
+    /// A marker further inside stands for the object's own; the last one counts.
+    pub(crate) fn set(&mut self, span: Span) {
+        self.alone = false;
+        self.span = Some(span);
+    }
+
+    /// The object ended; it stands at `object`.
+    pub(crate) fn close(self, object: &Span) -> Option<Span> {
+        if self.alone { Some(object.start + 1..object.end - 1) } else { self.span }
+    }
+}
+
+/// Reads the value of a `cache_control`; `false` when it marks nothing.
+pub(crate) fn read_marker(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<bool, ScanError> {
+    let mut long = false;
+    match walker.kind()? {
+        Kind::Object => walker.members(|walker, key| {
+            let value = walker.string_or_skip()?;
+            if key.raw == b"ttl" {
+                long = value.is_some_and(|ttl| matches!(walker.bytes(&ttl), b"1h" | b"12h" | b"24h"));
+            }
+            Ok::<(), ScanError>(())
+        })?,
+        Kind::Scalar => {
+            let span = walker.scalar()?;
+            if walker.bytes(&span) == b"null" {
+                return Ok(false);
+            }
+        }
+        Kind::String | Kind::Array => drop(walker.skip()?),
+    }
+    found.marked(long);
+    Ok(true)
+}

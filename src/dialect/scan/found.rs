@@ -1,0 +1,217 @@
+//! What a scan has found so far.
+
+use std::collections::VecDeque;
+
+use crate::{
+    dialect::{
+        json::{self, Walker},
+        scan::ScanError,
+        view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value},
+    },
+    types::{ModelName, Operation, Section},
+};
+
+/// As many ids as [`RequestView::tool_result_ids`] promises.
+const MAX_RESULTS: usize = 64;
+/// As many pins as [`RequestView::pins`] promises.
+const MAX_PINS: usize = 16;
+
+/// The view in the making; spans are decoded at the end, and only those that are kept.
+pub(crate) struct Found<'a> {
+    body: &'a [u8],
+    body_start: usize,
+    pub(super) empty: bool,
+    /// Fields seen, one bit each.
+    pub(super) seen: u32,
+    pub(super) model: Option<Value<ModelName>>,
+    pub(super) stream: bool,
+    pub(super) background: bool,
+    pub(super) max_output_tokens: Option<u64>,
+    pub(super) includes_usage: bool,
+    pub(super) stream_options: Option<Span>,
+    pub(super) ids: BodyIds,
+    pub(super) ttl: TtlAsked,
+    /// `cache_control` stands at the top: the last block is a breakpoint.
+    pub(super) marks_last: bool,
+    tools: Vec<Block>,
+    system: Vec<Block>,
+    messages: Vec<Block>,
+    /// Blocks and remembered parts that may still come.
+    left: usize,
+    has_history: bool,
+    results: VecDeque<Span>,
+    reply: Vec<Span>,
+    /// The last message was made by the model: what follows from it belongs to the same reply.
+    in_reply: bool,
+    /// The last message held tool results.
+    in_results: bool,
+    pins: Vec<HardPin>,
+    encrypted_content: bool,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn new(body: &'a [u8], body_start: usize, max_blocks: usize) -> Self {
+        Self {
+            body,
+            body_start,
+            empty: true,
+            seen: 0,
+            model: None,
+            stream: false,
+            background: false,
+            max_output_tokens: None,
+            includes_usage: false,
+            stream_options: None,
+            ids: BodyIds::default(),
+            ttl: TtlAsked::None,
+            marks_last: false,
+            tools: Vec::new(),
+            system: Vec::new(),
+            messages: Vec::new(),
+            left: max_blocks,
+            has_history: false,
+            results: VecDeque::new(),
+            reply: Vec::new(),
+            in_reply: false,
+            in_results: false,
+            pins: Vec::new(),
+            encrypted_content: false,
+        }
+    }
+
+    /// Counts something that takes memory.
+    pub(crate) fn count(&mut self, walker: &Walker<'_>) -> Result<(), ScanError> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| ScanError {
+            message: "the prompt has too many blocks".to_owned(),
+            field: None,
+            offset: walker.at(),
+        })?;
+        Ok(())
+    }
+
+    /// Adds a block to its section; blocks of messages are placed with [`Self::close_message`].
+    pub(crate) fn block(&mut self, walker: &Walker<'_>, block: Block) -> Result<(), ScanError> {
+        self.count(walker)?;
+        match block.section {
+            Section::Tools => self.tools.push(block),
+            Section::System => self.system.push(block),
+            Section::User | Section::Assistant => self.messages.push(block),
+        }
+        Ok(())
+    }
+
+    /// How many blocks of messages there are.
+    pub(crate) fn message_blocks(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether no block of the system prompt has come yet.
+    pub(crate) fn system_is_empty(&self) -> bool {
+        self.system.is_empty()
+    }
+
+    /// Says whose message the blocks from `first` on are: the role may stand behind the content.
+    pub(crate) fn close_message(&mut self, first: usize, section: Section) {
+        for block in self.messages.iter_mut().skip(first) {
+            block.section = section;
+            block.opens_message = false;
+        }
+        if let Some(block) = self.messages.get_mut(first) {
+            block.opens_message = true;
+        }
+    }
+
+    /// A message by the model. `whole`: it is one reply by itself; otherwise it goes on with the one
+    /// before (Responses: reasoning, words and calls are items of one answer).
+    pub(crate) fn by_model(&mut self, whole: bool, texts: &[Span]) {
+        if whole || !self.in_reply {
+            self.reply.clear();
+        }
+        self.reply.extend_from_slice(texts);
+        self.has_history = true;
+        self.in_reply = true;
+        self.in_results = false;
+    }
+
+    /// A message by somebody else, with the results of these tool calls.
+    pub(crate) fn by_others(&mut self, results: impl IntoIterator<Item = Span>) {
+        self.in_reply = false;
+        for result in results {
+            if !self.in_results {
+                self.results.clear();
+                self.in_results = true;
+            }
+            if self.results.len() == MAX_RESULTS {
+                self.results.pop_front();
+            }
+            self.results.push_back(result);
+        }
+    }
+
+    /// Pins the request to the account that owns the object whose id stands at `id` (between the quotes).
+    pub(crate) fn pin(&mut self, kind: PinKind, field: &'static str, id: &Span) -> Result<(), ScanError> {
+        if id.is_empty() {
+            return Ok(());
+        }
+        let id = self
+            .decode_id(id)
+            .ok_or_else(|| ScanError::of(field, "is not an id that an object can have", id.start))?;
+        let pin = HardPin { kind, id };
+        if self.pins.len() < MAX_PINS && !self.pins.contains(&pin) {
+            self.pins.push(pin);
+        }
+        Ok(())
+    }
+
+    /// Reasoning that only its own account can read.
+    pub(crate) const fn encrypted(&mut self) {
+        self.encrypted_content = true;
+    }
+
+    /// A cache marker with this life.
+    pub(crate) fn marked(&mut self, long: bool) {
+        self.ttl = match (self.ttl, long) {
+            (TtlAsked::Long, _) | (_, true) => TtlAsked::Long,
+            (TtlAsked::None | TtlAsked::Short, false) => TtlAsked::Short,
+        };
+    }
+
+    /// The id between these quotes.
+    pub(crate) fn decode_id(&self, inner: &Span) -> Option<String> {
+        json::decode_id(self.body.get(inner.start.checked_sub(1)?..inner.end + 1)?)
+    }
+
+    pub(super) fn into_view(mut self, operation: Operation) -> Result<RequestView, ScanError> {
+        let Some(model) = self.model.take() else {
+            return Err(ScanError::of("model", "is missing", self.body_start));
+        };
+        let tool_result_ids = self.results.iter().filter_map(|id| self.decode_id(id)).collect();
+        let mut blocks = self.tools;
+        blocks.append(&mut self.system);
+        blocks.append(&mut self.messages);
+        if self.marks_last
+            && let Some(block) = blocks.last_mut()
+        {
+            block.marker.get_or_insert(block.span.end..block.span.end);
+        }
+        Ok(RequestView {
+            operation,
+            model,
+            stream: self.stream,
+            background: self.background,
+            max_output_tokens: self.max_output_tokens,
+            includes_usage: self.includes_usage,
+            stream_options: self.stream_options,
+            body_start: self.body_start,
+            empty: self.empty,
+            blocks,
+            has_history: self.has_history,
+            tool_result_ids,
+            last_reply: self.reply,
+            pins: self.pins,
+            encrypted_content: self.encrypted_content,
+            ids: self.ids,
+            ttl: self.ttl,
+        })
+    }
+}
