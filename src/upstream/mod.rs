@@ -1,8 +1,53 @@
 //! What we may send to: providers, endpoints, keys, and the domains that tie them together.
+//!
+//! This module owns every fact about an account that outlives a request: is it cooling, failing,
+//! suspect, drained; whose limits and caches does it share; how many requests are out. It opens no
+//! socket and reads no clock: the proxy reports what happened, with the time it happened at.
+//!
+//! The invariants, each held by its own small machine:
+//! - a deadline named by a 429 is never shortened by a later, earlier one (`rate`);
+//! - a failure domain on trial has exactly one trial, judged or released only by its owner (`failure`);
+//! - only the gateway's own check quarantines a key (`key`);
+//! - whatever a [`Slot`] took is given back when it drops, on every path (`slot`).
+//!
+//! The trap: blame. A caller's bad request, odd header or oversize prompt must not cool anything
+//! that others use; `classify` decides whose fault an answer is, and is pure.
 
+mod budget;
+mod classify;
+mod domain;
+mod endpoint;
+mod failure;
+mod failure_kind;
+mod headroom;
+mod key;
+mod lane;
+mod model;
 mod params;
+mod pool;
+mod rate;
+mod retry_after;
+mod slot;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod view;
 
+pub use budget::RetryBudget;
+pub use classify::{Asked, RateLimit, Verdict, classify, classify_event};
+pub use domain::{DomainWarning, Learned};
+pub use endpoint::{Availability, Endpoint, Homed, Provider};
+pub use failure_kind::{Effect, Failure};
+pub use headroom::{Left, LimitKind};
+pub use key::{CheckKind, KeyCheck, KeyState, KeyTrouble};
+pub use lane::Lane;
+pub use model::{Model, ModelTable, Unresolved, glob, is_dated};
 pub use params::{
     AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, ModelParams, Overload,
     PassRule, ProviderParams, Timeouts,
 };
+pub use pool::{Pool, PoolFault};
+pub use rate::RateDomain;
+pub use slot::Slot;
+pub use view::{ClassView, DomainView, EndpointState, EndpointView, LevelView};

@@ -1,0 +1,439 @@
+//! One choosable target: a provider and an upstream key, and everything that is known of it now.
+//!
+//! What is configured is immutable; what is alive (counts, gates, domains) hangs off `Arc`s that a
+//! reload hands on by name, so that requests that started before it still give back what they took.
+//! Asking whether an endpoint can be used reads atomics only; using it goes through
+//! [`Endpoint::acquire`], which returns a guard.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::HeaderMap;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    budget::RetryBudget,
+    domain::{Learned, Membership, Registry, learn},
+    failure::{FailureGate, FailureState},
+    headroom::Left,
+    key::{KeyCheck, KeyGate, KeyState},
+    lane::Lane,
+    params::{Credentials, EndpointParams, ProviderParams},
+    rate::{RateDomain, RateState},
+    slot::Slot,
+};
+use crate::{
+    clock::Moment,
+    types::{DomainName, EndpointName, KeyDigest, Secret},
+};
+
+/// A provider: its settings and its retry budget.
+pub struct Provider {
+    /// The settings.
+    pub params: ProviderParams,
+    /// How many of its requests may come from failures elsewhere.
+    pub budget: RetryBudget,
+}
+
+/// Whether a request may go to an endpoint now, and if not, until when or why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Availability {
+    /// Yes.
+    Ready,
+    /// Yes: as the one trial after failures.
+    HalfOpen,
+    /// Yes, but something speaks against its key and a check is due: better elsewhere.
+    Suspect,
+    /// Its key is suspect, and as many requests are out on it as may be.
+    SuspectBusy,
+    /// Its rate domain re-opens, one start at a time; the next one then.
+    Paced {
+        /// The next start.
+        until: Moment,
+    },
+    /// Its rate domain (or it alone, by an operator's word) cools until then.
+    Cooling {
+        /// The deadline.
+        until: Moment,
+    },
+    /// Its failure domain is out until then.
+    FailureOpen {
+        /// The next trial.
+        until: Moment,
+    },
+    /// Its failure domain is on trial.
+    TrialBusy,
+    /// It may not serve this model; asked again then.
+    Barred {
+        /// The next attempt.
+        until: Moment,
+    },
+    /// Its own health path says no.
+    Unhealthy,
+    /// Our own check of its key failed.
+    Quarantined,
+    /// An operator took it out.
+    Drained,
+}
+
+impl Availability {
+    /// A request may go there.
+    #[must_use]
+    pub const fn usable(self) -> bool {
+        matches!(self, Self::Ready | Self::HalfOpen | Self::Suspect)
+    }
+
+    /// When its limits let the next request start: only for rate limits, the one state that is
+    /// worth waiting for.
+    #[must_use]
+    pub const fn reopens(self) -> Option<Moment> {
+        match self {
+            Self::Paced { until } | Self::Cooling { until } => Some(until),
+            Self::Ready
+            | Self::HalfOpen
+            | Self::Suspect
+            | Self::SuspectBusy
+            | Self::FailureOpen { .. }
+            | Self::TrialBusy
+            | Self::Barred { .. }
+            | Self::Unhealthy
+            | Self::Quarantined
+            | Self::Drained => None,
+        }
+    }
+}
+
+/// Counts and switches that belong to an endpoint's name, whatever key stands behind it.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) in_flight: AtomicU32,
+    pub(super) sessions: AtomicU32,
+    pub(super) served: AtomicU64,
+    drained: AtomicBool,
+    unhealthy: AtomicBool,
+    /// Nanoseconds; an operator cools this endpoint alone until then.
+    cooled_until: AtomicU64,
+}
+
+/// One warm session counts here; dropping it says that it no longer does.
+pub struct Homed(Arc<Tally>);
+
+impl Drop for Homed {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Models that an endpoint's key may not use, each until it is asked again.
+#[derive(Default)]
+pub(super) struct Bars {
+    /// Nanoseconds of the latest of them; 0: none.
+    latest: AtomicU64,
+    list: Mutex<SmallVec<[(u64, Moment); 2]>>,
+}
+
+/// Callers can make up unlisted models: only so many bars are remembered.
+const MAX_BARS: usize = 64;
+
+impl Bars {
+    fn until(&self, model: u64, now: Moment) -> Option<Moment> {
+        if now.as_nanos() >= self.latest.load(Ordering::Acquire) {
+            return None;
+        }
+        let list = self.list.lock();
+        list.iter().find(|(barred, until)| *barred == model && now < *until).map(|&(_, until)| until)
+    }
+
+    pub(super) fn bar(&self, model: u64, until: Moment, now: Moment) {
+        let mut list = self.list.lock();
+        list.retain(|(barred, until)| *barred != model && now < *until);
+        if list.len() >= MAX_BARS {
+            list.remove(0);
+        }
+        list.push((model, until));
+        let latest = list.iter().map(|(_, until)| until.as_nanos()).max().unwrap_or(0);
+        self.latest.store(latest, Ordering::Release);
+    }
+
+    fn clear(&self) {
+        self.list.lock().clear();
+        self.latest.store(0, Ordering::Release);
+    }
+}
+
+/// What makes an endpoint the same account as before a reload.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) provider: String,
+    pub(super) host: String,
+    pub(super) key: Option<KeyDigest>,
+}
+
+/// One choosable target.
+pub struct Endpoint {
+    pub(super) params: EndpointParams,
+    pub(super) provider: Arc<Provider>,
+    pub(super) id: u64,
+    pub(super) account: Account,
+    pub(super) tally: Arc<Tally>,
+    pub(super) key_gate: Arc<KeyGate>,
+    pub(super) membership: Arc<Membership>,
+    pub(super) bars: Arc<Bars>,
+    pub(super) failure: Arc<FailureGate>,
+    pub(super) registry: Arc<Registry>,
+}
+
+impl Endpoint {
+    /// The fixed hash of an endpoint's name: what rendezvous and pseudo addresses are made from.
+    #[must_use]
+    pub fn id_of(name: &str) -> u64 {
+        xxh3_64(name.as_bytes())
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &EndpointName {
+        &self.params.name
+    }
+
+    /// XXH3 of its name.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its provider.
+    #[must_use]
+    pub fn provider(&self) -> &Arc<Provider> {
+        &self.provider
+    }
+
+    /// Its key, where it has one of its own.
+    #[must_use]
+    pub fn key(&self) -> Option<&Secret> {
+        self.params.key.as_ref()
+    }
+
+    /// Its region, where configured.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.params.region.as_deref()
+    }
+
+    /// The endpoints that share its limits.
+    #[must_use]
+    pub fn rate_domain(&self) -> Arc<RateDomain> {
+        self.membership.rate.load_full()
+    }
+
+    /// The endpoints that share its prompt cache.
+    #[must_use]
+    pub fn cache_domain(&self) -> DomainName {
+        DomainName::clone(&self.membership.cache.load())
+    }
+
+    /// The endpoints that fail together with it.
+    #[must_use]
+    pub fn failure_domain(&self) -> &DomainName {
+        self.failure.name()
+    }
+
+    /// The organisation behind its key, once an answer named it.
+    #[must_use]
+    pub fn organisation(&self) -> Option<String> {
+        self.membership.organisation()
+    }
+
+    /// Whether a request of `lane` may go there at `now`. Claims nothing.
+    #[must_use]
+    pub fn availability(&self, lane: Lane, now: Moment) -> Availability {
+        if self.is_drained() {
+            return Availability::Drained;
+        }
+        if self.key_gate.is_quarantined() {
+            return Availability::Quarantined;
+        }
+        if self.tally.unhealthy.load(Ordering::Acquire) {
+            return Availability::Unhealthy;
+        }
+        if let Some(until) = self.bars.until(lane.model(), now) {
+            return Availability::Barred { until };
+        }
+        let failure = self.failure.state(now);
+        match failure {
+            FailureState::Open { until } => return Availability::FailureOpen { until },
+            FailureState::TrialBusy => return Availability::TrialBusy,
+            FailureState::Closed | FailureState::HalfOpen => {}
+        }
+        let cooled = self.tally.cooled_until.load(Ordering::Acquire);
+        if now.as_nanos() < cooled {
+            return Availability::Cooling { until: Moment::from_nanos(cooled) };
+        }
+        if let Some(gate) = self.membership.rate.load().gate(lane) {
+            match gate.state(now) {
+                RateState::Open => {}
+                RateState::Cooling { until } => return Availability::Cooling { until },
+                RateState::Paced { until } => return Availability::Paced { until },
+            }
+        }
+        if !self.key_gate.is_good() {
+            return if self.key_gate.has_room() { Availability::Suspect } else { Availability::SuspectBusy };
+        }
+        if failure == FailureState::HalfOpen { Availability::HalfOpen } else { Availability::Ready }
+    }
+
+    /// Takes a place there: the only way to send to it.
+    ///
+    /// # Errors
+    /// Why not; it may have changed since [`Self::availability`] was asked.
+    pub fn acquire(self: &Arc<Self>, lane: Lane, now: Moment) -> Result<Slot, Availability> {
+        let available = self.availability(lane, now);
+        if !available.usable() {
+            return Err(available);
+        }
+        let ticket = if self.key_gate.is_good() {
+            None
+        } else {
+            Some(self.key_gate.ticket().ok_or(Availability::SuspectBusy)?)
+        };
+        let trial = self.failure.start(now).map_err(|state| match state {
+            FailureState::Open { until } => Availability::FailureOpen { until },
+            FailureState::TrialBusy | FailureState::HalfOpen | FailureState::Closed => {
+                Availability::TrialBusy
+            }
+        })?;
+        // Last, because a paced start that is taken cannot be given back.
+        if let Some(gate) = self.membership.rate.load().gate(lane) {
+            gate.start(self.provider.params.cooling.pace, now).map_err(|state| match state {
+                RateState::Cooling { until } => Availability::Cooling { until },
+                RateState::Paced { until } => Availability::Paced { until },
+                RateState::Open => Availability::Ready,
+            })?;
+        }
+        Ok(Slot::new(Arc::clone(self), lane, trial, ticket, now))
+    }
+
+    /// Reads who the account is from an answer's headers: call it on every answer's head, before
+    /// its failure is booked. `Some` only when something is new.
+    #[must_use]
+    pub fn learn(&self, headers: &HeaderMap) -> Option<Learned> {
+        if self.caller_pays() {
+            // The headers tell of the caller's account, not of ours.
+            return None;
+        }
+        let provider = &self.provider.params;
+        learn(
+            &self.registry,
+            &self.membership,
+            (provider.family, &provider.host, self.params.weight),
+            headers,
+        )
+    }
+
+    /// Takes over what an answer's headers say is left of the limits.
+    pub fn note_headroom(&self, headers: &HeaderMap, lane: Lane) {
+        if !self.caller_pays()
+            && let Some(gate) = self.membership.rate.load().gate_or_new(lane)
+        {
+            gate.levels.note(headers);
+        }
+    }
+
+    /// What is left of its limits, as far as answers told.
+    #[must_use]
+    pub fn headroom(&self, lane: Lane) -> SmallVec<[Left; 4]> {
+        let domain = self.membership.rate.load();
+        domain.gate(lane).map(|gate| gate.levels.known().collect()).unwrap_or_default()
+    }
+
+    /// What is known of its key.
+    #[must_use]
+    pub fn key_state(&self) -> KeyState {
+        self.key_gate.state()
+    }
+
+    /// The right and duty to check its key: it is suspect, or quarantined and due again. Exclusive.
+    #[must_use]
+    pub fn claim_check(&self, now: Moment) -> Option<KeyCheck> {
+        self.key_gate.claim_check(false, self.provider.params.cooling.recheck, now)
+    }
+
+    /// The same, though nothing speaks against the key: for the start of the gateway.
+    #[must_use]
+    pub fn claim_first_check(&self, now: Moment) -> Option<KeyCheck> {
+        self.key_gate.claim_check(true, self.provider.params.cooling.recheck, now)
+    }
+
+    /// What its own health path said.
+    pub fn set_healthy(&self, healthy: bool) {
+        self.tally.unhealthy.store(!healthy, Ordering::Release);
+    }
+
+    /// An operator takes it out: what runs runs on, nothing new starts.
+    pub fn drain(&self) {
+        self.tally.drained.store(true, Ordering::Release);
+    }
+
+    /// Whether an operator took it out.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.tally.drained.load(Ordering::Acquire)
+    }
+
+    /// An operator takes it back in: drain, quarantine, bars and every cooling end, also for those
+    /// who share its domains.
+    pub fn readmit(&self, now: Moment) {
+        self.tally.drained.store(false, Ordering::Release);
+        self.tally.cooled_until.store(0, Ordering::Release);
+        self.key_gate.readmit(now);
+        self.bars.clear();
+        self.membership.rate.load().reset();
+        self.failure.reset(now);
+    }
+
+    /// An operator cools this endpoint, and nothing that shares its domains, for `span`.
+    pub fn cool(&self, span: Duration, now: Moment) {
+        self.tally.cooled_until.fetch_max((now + span).as_nanos(), Ordering::AcqRel);
+    }
+
+    /// Requests that are out at present.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.tally.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Warm sessions whose home it is.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.tally.sessions.load(Ordering::Acquire)
+    }
+
+    /// Counts one more warm session here, until the guard is dropped.
+    #[must_use]
+    pub fn adopt(&self) -> Homed {
+        self.tally.sessions.fetch_add(1, Ordering::AcqRel);
+        Homed(Arc::clone(&self.tally))
+    }
+
+    /// Observe mode: the caller's own credential goes upstream, so limits, money and organisation
+    /// are the caller's, and nothing of it may be booked to what others use.
+    pub(super) fn caller_pays(&self) -> bool {
+        self.provider.params.credentials == Credentials::Caller
+    }
+
+    pub(super) fn cooled_until(&self, now: Moment) -> Option<Moment> {
+        let until = Moment::from_nanos(self.tally.cooled_until.load(Ordering::Acquire));
+        (now < until).then_some(until)
+    }
+
+    pub(super) fn is_unhealthy(&self) -> bool {
+        self.tally.unhealthy.load(Ordering::Acquire)
+    }
+}

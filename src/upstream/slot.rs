@@ -1,0 +1,176 @@
+//! A place at an endpoint, held for one try. Whatever happens to the try, dropping the slot gives
+//! everything back: the in-flight count, the trial, the place on a suspect key.
+//!
+//! The proxy reports what became of the try: [`Slot::answered`], [`Slot::refused`] or
+//! [`Slot::failed`]. Only this slot can judge the trial that it owns.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{
+    classify::{RateLimit, Verdict},
+    endpoint::Endpoint,
+    failure::Trial,
+    failure_kind::{Effect, Failure},
+    key::{KeyTrouble, Ticket},
+    lane::Lane,
+    params::Overload,
+};
+use crate::clock::Moment;
+
+/// One request in flight at an endpoint.
+#[must_use = "dropping a slot gives the place back"]
+pub struct Slot {
+    endpoint: Arc<Endpoint>,
+    lane: Lane,
+    started: Moment,
+    trial: Option<Trial>,
+    /// Held for its drop: it frees the place on a suspect key.
+    ticket: Option<Ticket>,
+    /// Failures in a row that our answer ended, in case it turns out a failure.
+    row_ended: u32,
+    repeated: bool,
+}
+
+impl Slot {
+    pub(super) fn new(
+        endpoint: Arc<Endpoint>,
+        lane: Lane,
+        trial: Option<Trial>,
+        ticket: Option<Ticket>,
+        started: Moment,
+    ) -> Self {
+        endpoint.tally.in_flight.fetch_add(1, Ordering::AcqRel);
+        endpoint.tally.served.fetch_add(1, Ordering::Relaxed);
+        Self { endpoint, lane, started, trial, ticket, row_ended: 0, repeated: false }
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// When it was taken.
+    #[must_use]
+    pub fn started(&self) -> Moment {
+        self.started
+    }
+
+    /// Its answer decides whether the failure domain is well again.
+    #[must_use]
+    pub fn is_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// This very request has got a 5xx elsewhere before: its further ones are not counted, so that
+    /// one poisonous request cannot make up a row of failures by itself.
+    pub fn repeats_a_failure(&mut self) {
+        self.repeated = true;
+    }
+
+    /// The head of a good answer arrived.
+    pub fn answered(&mut self, now: Moment) {
+        self.host_lives(now);
+        if self.lane.generates() && !self.endpoint.caller_pays() {
+            self.endpoint.key_gate.proven(self.started, now);
+        }
+        self.ticket = None;
+    }
+
+    /// The provider refused the request for its own sake (400, 404, 413 ..): the host is well, and
+    /// nothing more is known of the key.
+    pub fn refused(&mut self, now: Moment) {
+        self.host_lives(now);
+    }
+
+    /// Books what an answer's head means. `refused_elsewhere`: another rate domain has refused this
+    /// very request with a 429 before.
+    pub fn judged(&mut self, verdict: &Verdict, refused_elsewhere: bool, now: Moment) -> Effect {
+        match verdict.failure(refused_elsewhere) {
+            Some(failure) => self.failed(&failure, now),
+            None if *verdict == Verdict::Answered => {
+                self.answered(now);
+                Effect::default()
+            }
+            None => {
+                self.refused(now);
+                Effect { callers_own: true, ..Effect::default() }
+            }
+        }
+    }
+
+    /// Books a failure; also after [`Self::answered`], when the answer turned out to be none.
+    pub fn failed(&mut self, failure: &Failure, now: Moment) -> Effect {
+        match *failure {
+            Failure::Connect | Failure::Timeout | Failure::Broken => self.host_failed(false, now),
+            Failure::ServerError => self.host_failed(self.repeated, now),
+            Failure::Overloaded { .. } => match self.endpoint.provider.params.overload {
+                // It is alive and all its accounts are as busy: taking it out would help nobody.
+                Overload::Stay => {
+                    self.host_lives(now);
+                    Effect::default()
+                }
+                Overload::Move => self.host_failed(false, now),
+            },
+            Failure::Stale => Effect::default(),
+            Failure::RateLimited { limit, refused_elsewhere } => {
+                self.host_lives(now);
+                self.rate_limited(&limit, refused_elsewhere, now)
+            }
+            Failure::Key(trouble) => {
+                self.host_lives(now);
+                self.key_refused(trouble, now)
+            }
+            Failure::ModelBarred => {
+                self.host_lives(now);
+                if self.endpoint.caller_pays() {
+                    return Effect { callers_own: true, ..Effect::default() };
+                }
+                let until = now + self.endpoint.provider.params.cooling.recheck;
+                self.endpoint.bars.bar(self.lane.model(), until, now);
+                Effect { barred_until: Some(until), ..Effect::default() }
+            }
+        }
+    }
+
+    fn host_lives(&mut self, now: Moment) {
+        match self.trial.take() {
+            Some(trial) => trial.passed(now),
+            None => self.row_ended = self.row_ended.max(self.endpoint.failure.answered(self.started)),
+        }
+    }
+
+    fn host_failed(&mut self, repeated: bool, now: Moment) -> Effect {
+        let cooling = &self.endpoint.provider.params.cooling;
+        let opened = match self.trial.take() {
+            Some(trial) => trial.failed(cooling, now),
+            None if repeated => false,
+            None => self.endpoint.failure.failed(self.row_ended, self.started, cooling, now),
+        };
+        Effect { opened, ..Effect::default() }
+    }
+
+    fn rate_limited(&self, limit: &RateLimit, refused_elsewhere: bool, now: Moment) -> Effect {
+        if limit.request_exceeds_limit || refused_elsewhere || self.endpoint.caller_pays() {
+            return Effect { callers_own: true, ..Effect::default() };
+        }
+        let cooling = &self.endpoint.provider.params.cooling;
+        let wait = limit.retry_after.unwrap_or(cooling.default_429);
+        let domain = self.endpoint.membership.rate.load();
+        let cooled_until = domain.gate_or_new(self.lane).map(|gate| gate.cool(now + wait));
+        Effect { cooled_until, long: wait > cooling.warn_above, ..Effect::default() }
+    }
+
+    fn key_refused(&self, trouble: KeyTrouble, now: Moment) -> Effect {
+        if self.endpoint.caller_pays() {
+            return Effect { callers_own: true, ..Effect::default() };
+        }
+        Effect { check_key: self.endpoint.key_gate.suspect(trouble, now), ..Effect::default() }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.endpoint.tally.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
