@@ -5,9 +5,44 @@
 //!
 //! Invariant: a value of these types has been checked; nobody below checks a range again.
 
-use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::types::{CallerName, KeyDigest, Secret, TenantId};
+use crate::{
+    clock::UnixTime,
+    metering::PriceList,
+    routing::Rings,
+    session::SessionParams,
+    telemetry::LogParams,
+    types::{CallerName, KeyDigest, Secret, TenantId},
+    upstream::{ModelTable, Pool},
+};
+
+/// Everything configured. A request loads it once, so a reload in its midst changes nothing for it.
+pub struct Snapshot {
+    /// When it was made.
+    pub loaded: UnixTime,
+    /// The gateway's own settings.
+    pub server: ServerParams,
+    /// Who may call.
+    pub callers: Callers,
+    /// Which headers carry session ids.
+    pub identity: SessionParams,
+    /// What we may send to.
+    pub pool: Arc<Pool>,
+    /// What callers may ask for.
+    pub models: ModelTable,
+    /// Where sessions are placed.
+    pub rings: Rings,
+    /// What tokens cost.
+    pub prices: PriceList,
+}
 
 /// The gateway's own settings: listeners, bounds, behaviour towards clients.
 #[derive(Clone, Debug)]
@@ -40,79 +75,7 @@ pub struct ServerParams {
     pub session_headers: Vec<String>,
     /// Where warm sessions are kept over a restart.
     pub state_file: Option<PathBuf>,
-    /// What is logged and how.
-    pub log: LogParams,
-    /// Reload when the file changes, not only on SIGHUP.
-    pub watch: bool,
-}
-
-/// PEM files for the TLS listener.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TlsParams {
-    /// Certificate chain, leaf first.
-    pub cert: PathBuf,
-    /// Private key.
-    pub key: PathBuf,
-}
-
-/// Upper bounds on what a client may make us hold or wait for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bounds {
-    /// Bytes of one request body, after decompression.
-    pub max_body: u64,
-    /// Bytes of all request bodies held at once.
-    pub max_buffered: u64,
-    /// From the request's head to the last byte of its body.
-    pub upload_timeout: Duration,
-    /// One write to a client that does not read.
-    pub write_timeout: Duration,
-    /// Header fields of one request.
-    pub max_headers: usize,
-    /// Bytes of all header names and values of one request.
-    pub max_header_bytes: usize,
-    /// Nesting of arrays and objects in a body.
-    pub max_depth: usize,
-}
-
-/// Heart-beats: they keep idle proxies from cutting, and cost us the provider's status line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Heartbeat {
-    /// Off unless asked for.
-    pub enabled: bool,
-    /// Silence before the first one.
-    pub after: Duration,
-    /// Between two.
-    pub every: Duration,
-}
-
-/// How long a `200` is held until its first content, so that an error in it can still be replayed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hold {
-    /// Anthropic Messages and Chat Completions.
-    pub default: Duration,
-    /// Responses, whose lifecycle events come long before content.
-    pub responses: Duration,
-}
-
-/// What is logged and how.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogParams {
-    /// A level, or `target=level` directives separated by commas.
-    pub level: String,
-    /// One line of text, or one JSON object.
-    pub format: LogFormat,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// Placement, waiting, and the sizes of what is remembered.
+    /// Placement, waiting, and the sizes of what is remembered.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RoutingParams {
     /// How long a warm session waits for its rate-limited endpoint before it moves.
@@ -172,7 +135,9 @@ impl CallerParams {
 /// Who may call: looked up by the digest of the token, so that timing says nothing of any token.
 #[derive(Clone, Default)]
 pub struct Callers {
-    by_digest: HashMap<KeyDigest, CallerParams, ahash::RandomState>,
+    by_digest: HashMap<KeyDigest, Arc<CallerParams>, ahash::RandomState>,
+    by_name: HashMap<CallerName, Arc<CallerParams>, ahash::RandomState>,
+    tenants: usize,
 }
 
 impl Callers {
@@ -180,16 +145,31 @@ impl Callers {
     #[must_use]
     pub fn new(callers: Vec<CallerParams>) -> Self {
         let mut by_digest = HashMap::with_capacity_and_hasher(callers.len(), ahash::RandomState::new());
-        for caller in callers {
+        let mut by_name = HashMap::with_capacity_and_hasher(callers.len(), ahash::RandomState::new());
+        let tenants = callers.iter().map(|caller| caller.tenant.clone()).collect::<BTreeSet<_>>().len();
+        for caller in callers.into_iter().map(Arc::new) {
+            by_name.entry(caller.name.clone()).or_insert_with(|| Arc::clone(&caller));
             by_digest.entry(caller.digest).or_insert(caller);
         }
-        Self { by_digest }
+        Self { by_digest, by_name, tenants }
+    }
+
+    /// Who is called `name`; nobody for anonymous callers of an open gateway.
+    #[must_use]
+    pub fn of_name(&self, name: &CallerName) -> Option<&CallerParams> {
+        self.by_name.get(name).map(Arc::as_ref)
+    }
+
+    /// How many tenants there are; with at most one, nothing has to be kept apart.
+    #[must_use]
+    pub const fn tenants(&self) -> usize {
+        self.tenants
     }
 
     /// Who holds `token`.
     #[must_use]
     pub fn of_token(&self, token: &[u8]) -> Option<&CallerParams> {
-        self.by_digest.get(&KeyDigest::of(token))
+        self.by_digest.get(&KeyDigest::of(token)).map(Arc::as_ref)
     }
 
     /// How many there are.

@@ -8,7 +8,7 @@ use super::{
     value,
 };
 use crate::snapshot::{
-    Bounds, Heartbeat, Hold, LogFormat, LogParams, RoutingParams, ServerParams, TlsParams,
+    Bounds, Heartbeat, Hold, RoutingParams, ServerParams, TlsParams,
 };
 
 pub(super) const fn secs(n: u64) -> Duration {
@@ -190,7 +190,7 @@ fn log(log: &Section<'_>) -> LogParams {
         },
     );
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    LogParams { level, format: log.choice("format", LogFormat::Text, &formats) }
+    LogParams { filter: level, format: log.choice("format", LogFormat::Text, &formats) }
 }
 
 /// Reads `[routing]`.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use tokio::sync::{Notify, watch};
@@ -12,6 +12,7 @@ pub struct Flights {
     running: AtomicI64,
     live_output: AtomicI64,
     landed: Notify,
+    draining: AtomicBool,
     cut: watch::Sender<bool>,
 }
 
@@ -27,6 +28,7 @@ impl Default for Flights {
             running: AtomicI64::new(0),
             live_output: AtomicI64::new(0),
             landed: Notify::new(),
+            draining: AtomicBool::new(false),
             cut: watch::Sender::new(false),
         }
     }
@@ -58,6 +60,16 @@ impl Flights {
             }
             landed.await;
         }
+    }
+
+    /// The listeners close; what runs may end.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the gateway is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Becomes `true` when streams must end in-band now.

@@ -1,0 +1,51 @@
+//! `/status`: the whole gateway at one look, as JSON.
+
+use serde::Serialize;
+
+use crate::{
+    clock::{self, Moment},
+    live::Live,
+    routing::SessionView,
+    upstream::{DomainView, EndpointView},
+};
+
+/// What `/status` shows.
+#[derive(Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    draining: bool,
+    /// Seconds since the settings in force were read.
+    settings_age_s: f64,
+    requests_in_flight: i64,
+    live_output_tokens: i64,
+    buffered_bytes: u64,
+    waiting: usize,
+    /// Sessions remembered; the hottest of them are listed.
+    sessions_known: usize,
+    links_known: usize,
+    objects_known: usize,
+    endpoints: Vec<EndpointView>,
+    domains: Vec<DomainView>,
+    sessions: Vec<SessionView>,
+}
+
+/// The state of the gateway, with its `sessions` hottest sessions.
+pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
+    let snapshot = live.snapshot.load();
+    let table = live.policy.sessions();
+    Status {
+        version: env!("CARGO_PKG_VERSION"),
+        draining: live.flights.is_draining(),
+        settings_age_s: clock::unix_now().0.saturating_sub(snapshot.loaded.0).as_secs_f64(),
+        requests_in_flight: live.flights.running(),
+        live_output_tokens: live.flights.live_output(),
+        buffered_bytes: live.buffers.held(),
+        waiting: live.policy.waiting(),
+        sessions_known: table.len(),
+        links_known: live.links.len(),
+        objects_known: live.owners.len(),
+        endpoints: snapshot.pool.endpoint_views(now),
+        domains: snapshot.pool.domain_views(now),
+        sessions: table.by_heat(now, sessions),
+    }
+}

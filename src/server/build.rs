@@ -1,0 +1,106 @@
+//! From a checked configuration to the values that run.
+
+use std::{collections::HashSet, sync::Arc};
+
+use anyhow::anyhow;
+use arc_swap::ArcSwap;
+use http::HeaderName;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{
+    clock,
+    config::Config,
+    live::{Buffers, Flights, Live},
+    metering::{Learned, PriceEntry, PriceList, PriceTier},
+    routing::{Pinned, PolicyParams, Rings},
+    session::{Links, LinksParams, Owners, SessionParams},
+    sim::{Account, SimConfig},
+    snapshot::{Callers, SimParams, Snapshot},
+    upstream::{ModelTable, Pool, PoolFault},
+};
+
+/// Idle connections kept to each provider. Sized for the peak: a connection that is not pooled is a
+/// TLS handshake in front of somebody's first token.
+pub(super) const POOLED: usize = 4_096;
+
+/// Everything configured, with live state taken over from `old`.
+pub(super) fn snapshot(config: &Config, old: Option<&Pool>) -> anyhow::Result<Snapshot> {
+    let pool = Pool::build(config.providers.clone(), config.endpoints.clone(), old).map_err(faults)?;
+    let models = ModelTable::build(config.models.clone(), &pool).map_err(faults)?;
+    let rings = Rings::build(&pool, &models);
+    let headers = config.server.session_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
+    Ok(Snapshot {
+        loaded: clock::unix_now(),
+        server: config.server.clone(),
+        callers: Callers::new(config.callers.clone()),
+        identity: SessionParams { headers },
+        pool: Arc::new(pool),
+        models,
+        rings,
+        prices: prices(config),
+    })
+}
+
+fn faults(faults: Vec<PoolFault>) -> anyhow::Error {
+    anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+fn prices(config: &Config) -> PriceList {
+    let entry = |row: &crate::config::PriceRow| PriceEntry {
+        model: row.model.clone(),
+        rates: row.rates,
+        tiers: row
+            .tiers
+            .iter()
+            .map(|&(above_input_tokens, rates)| PriceTier { above_input_tokens, rates })
+            .collect(),
+    };
+    PriceList::new(config.prices.iter().map(entry).collect())
+}
+
+/// What the policy is told.
+pub(super) fn policy(config: &Config) -> PolicyParams {
+    let routing = &config.routing;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a checked ratio of a few units")]
+    let load_factor_percent = (routing.headroom * 100.0).round() as u32;
+    PolicyParams {
+        wait_max: routing.wait_max,
+        max_waiters: routing.max_waiting,
+        load_factor_percent,
+        max_sessions: routing.sessions,
+    }
+}
+
+/// Everything that outlives a reload.
+pub(super) fn live(config: &Config) -> anyhow::Result<Live> {
+    let start = u64::try_from(clock::unix_now().0.as_nanos() & u128::from(u64::MAX)).unwrap_or(0);
+    let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
+    Ok(Live {
+        snapshot: ArcSwap::from_pointee(snapshot(config, None)?),
+        links: Links::new(links, start ^ fastrand::u64(..)),
+        owners: Owners::new(config.routing.objects),
+        learned: Learned::new(),
+        policy: Box::new(Pinned::new(policy(config))),
+        buffers: Arc::new(Buffers::default()),
+        flights: Arc::new(Flights::default()),
+        usage_refused: Mutex::new(HashSet::new()),
+        check_wanted: Notify::new(),
+    })
+}
+
+/// The simulated provider's settings.
+pub(super) fn sim(params: &SimParams) -> SimConfig {
+    SimConfig {
+        listen: params.listen,
+        accounts: params
+            .accounts
+            .iter()
+            .map(|a| Account::new(&a.key, &a.organization, &a.workspace).limits(a.rpm, a.itpm, a.otpm))
+            .collect(),
+        ttft: params.time_to_first_token,
+        tokens_per_second: params.tokens_per_second,
+        compress: params.compress,
+        ..SimConfig::default()
+    }
+}

@@ -1,0 +1,108 @@
+//! Background work: checks of keys, health of engines, the state file.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::state;
+use crate::{
+    clock,
+    live::Live,
+    proxy::{Checked, Upstreams, check_key, probe_health},
+};
+
+/// How often keys that are due are looked for, beside being told.
+const CHECKS: Duration = Duration::from_secs(1);
+/// How often the state file is written.
+const SAVES: Duration = Duration::from_secs(30);
+/// Keys are validated at start, but a provider that hangs must not keep the gateway from serving.
+const FIRST_CHECKS: Duration = Duration::from_secs(5);
+
+/// Starts the loops; they end with the set.
+pub(super) fn start(live: &Arc<Live>, upstreams: &Arc<Upstreams>, tasks: &mut JoinSet<()>) {
+    tasks.spawn(check_keys(Arc::clone(live), Arc::clone(upstreams)));
+    tasks.spawn(probe_engines(Arc::clone(live), Arc::clone(upstreams)));
+    tasks.spawn(save_state(Arc::clone(live)));
+    tasks.spawn(publish_health(Arc::clone(live)));
+}
+
+/// Validates every key that wants it, which also tells what organisation it belongs to.
+pub(super) async fn first_checks(live: &Arc<Live>, upstreams: &Arc<Upstreams>) {
+    let snapshot = live.snapshot.load_full();
+    let mut checks = JoinSet::new();
+    for endpoint in snapshot.pool.endpoints() {
+        if !endpoint.provider().params.validate_keys {
+            continue;
+        }
+        if let Some(check) = endpoint.claim_first_check(clock::now()) {
+            let (upstreams, endpoint) = (Arc::clone(upstreams), Arc::clone(endpoint));
+            checks.spawn(async move {
+                let found = check_key(&upstreams, &endpoint, check).await;
+                if found == Checked::Unknown {
+                    tracing::warn!(endpoint = %endpoint.name(), "key not checked: the provider did not answer");
+                }
+            });
+        }
+    }
+    let all = async { while checks.join_next().await.is_some() {} };
+    if tokio::time::timeout(FIRST_CHECKS, all).await.is_err() {
+        tracing::warn!("some keys are not checked yet; serving all the same");
+        checks.detach_all();
+    }
+    snapshot.rings.reweigh();
+}
+
+async fn check_keys(live: Arc<Live>, upstreams: Arc<Upstreams>) {
+    loop {
+        tokio::select! {
+            () = live.check_wanted.notified() => {}
+            () = tokio::time::sleep(CHECKS) => {}
+        }
+        let snapshot = live.snapshot.load_full();
+        for endpoint in snapshot.pool.endpoints() {
+            if let Some(check) = endpoint.claim_check(clock::now()) {
+                let (upstreams, endpoint) = (Arc::clone(&upstreams), Arc::clone(endpoint));
+                tokio::spawn(async move { check_key(&upstreams, &endpoint, check).await });
+            }
+        }
+    }
+}
+
+async fn probe_engines(live: Arc<Live>, upstreams: Arc<Upstreams>) {
+    loop {
+        let snapshot = live.snapshot.load_full();
+        let mut every = Duration::from_secs(60);
+        let mut probes = JoinSet::new();
+        for endpoint in snapshot.pool.endpoints() {
+            let params = &endpoint.provider().params;
+            if params.health_path.is_some() {
+                every = every.min(params.health_every);
+                let (upstreams, endpoint) = (Arc::clone(&upstreams), Arc::clone(endpoint));
+                probes.spawn(async move { probe_health(&upstreams, &endpoint).await });
+            }
+        }
+        while probes.join_next().await.is_some() {}
+        drop(snapshot);
+        tokio::time::sleep(every.max(Duration::from_millis(100))).await;
+    }
+}
+
+async fn save_state(live: Arc<Live>) {
+    loop {
+        tokio::time::sleep(SAVES).await;
+        let live = Arc::clone(&live);
+        let saved = tokio::task::spawn_blocking(move || {
+            let file = live.snapshot.load().server.state_file.clone();
+            state::save(&live, file.as_deref());
+        });
+        let _ = saved.await;
+    }
+}
+
+/// Pingora's view of health is for its readiness, its log and its metrics; ours is the truth.
+async fn publish_health(live: Arc<Live>) {
+    loop {
+        live.snapshot.load_full().rings.publish_health().await;
+        tokio::time::sleep(CHECKS).await;
+    }
+}
