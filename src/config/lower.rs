@@ -34,8 +34,14 @@ pub(super) fn config(text: &str, file: &Path, host: &dyn Host) -> Result<(Config
 fn sections(root: &Section<'_>) -> Config {
     let sim = root.table("sim", sim::read);
     let (providers, provider_names) = providers(root, sim.as_ref().map(|sim| sim.listen));
-    let mut known =
-        Known { providers: &providers, provider_names, endpoints: &[], endpoint_names: Vec::new() };
+    let accounts = sim.iter().flat_map(|sim| &sim.accounts);
+    let mut known = Known {
+        providers: &providers,
+        provider_names,
+        endpoints: &[],
+        endpoint_names: Vec::new(),
+        sim_keys: accounts.map(|account| account.key.as_str()).collect(),
+    };
     let (endpoints, endpoint_names) = endpoints(root, &known);
     (known.endpoints, known.endpoint_names) = (&endpoints, endpoint_names);
     let models = models(root, &known);
