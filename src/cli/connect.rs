@@ -59,7 +59,7 @@ pub(super) async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit
 fn settings(args: &Args, model: Option<&str>, offered: &[String]) -> String {
     let url = args.url.as_str();
     let model = model.unwrap_or("MODEL");
-    let token = if args.key.is_some() {
+    let token = if super::Token::text(args.key.as_ref()).is_some() {
         "# WARMKEY_TOKEN holds your token.\n"
     } else {
         "# This gateway is asked without a token; clients insist on one, any text will do.\nexport WARMKEY_TOKEN=none\n"
@@ -112,7 +112,7 @@ fn shell(text: &str) -> String {
 }
 
 async fn test_call(args: &Args) -> Result<Answer, CallError> {
-    let token = args.key.as_ref().map_or("none", |key| key.expose());
+    let token = super::Token::text(args.key.as_ref()).unwrap_or("none");
     let bearer = format!("Bearer {token}");
     let mut headers = vec![("authorization", bearer.as_str())];
     if args.client.is_anthropic() {
@@ -212,7 +212,11 @@ fn verdict(args: &Args, call: &Result<Answer, CallError>, offered: &[String]) ->
         }
         (200, None) => (true, format!("the gateway answered; it offers {}", offered.join(", "))),
         (401 | 403, _) => {
-            let what = if args.key.is_some() { "refused your token" } else { "asks for a token" };
+            let what = if super::Token::text(args.key.as_ref()).is_some() {
+                "refused your token"
+            } else {
+                "asks for a token"
+            };
             (
                 false,
                 format!(

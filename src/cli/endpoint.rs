@@ -91,7 +91,7 @@ async fn list(admin: &Admin, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(admin: &Admin, method: Method, path: &str) -> anyhow::Result<Answer> {
-    let bearer = admin.admin_token.as_ref().map(|token| format!("Bearer {}", token.expose()));
+    let bearer = super::Token::text(admin.admin_token.as_ref()).map(|token| format!("Bearer {token}"));
     let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
     let answer = call(&admin.admin, method, path, &headers, String::new(), LIMIT).await;
     answer.map_err(|error| {
@@ -130,13 +130,13 @@ const COLUMNS: &[&str] = &[
     "name",
     "provider",
     "state",
-    "until",
+    "key_trouble",
     "rate_domain",
     "cache_domain",
-    "region",
-    "weight",
+    "organisation",
     "in_flight",
     "sessions",
+    "served",
 ];
 
 /// The endpoints as a table of the columns that they have.
@@ -190,13 +190,13 @@ mod tests {
     fn endpoints_are_shown_as_a_table_of_what_is_known() {
         let rows = [
             json!({"name": "acme-1", "provider": "anthropic", "state": "ready", "in_flight": 3, "other": {}}),
-            json!({"name": "b", "provider": "openai", "state": "cooling", "until": "12s", "in_flight": 0}),
+            json!({"name": "b", "provider": "openai", "state": "quarantined", "key_trouble": "rejected", "in_flight": 0}),
         ];
         assert_eq!(
             table(&rows),
-            "NAME    PROVIDER   STATE    UNTIL  IN FLIGHT\n\
-             acme-1  anthropic  ready    -      3\n\
-             b       openai     cooling  12s    0\n"
+            "NAME    PROVIDER   STATE        KEY TROUBLE  IN FLIGHT\n\
+             acme-1  anthropic  ready        -            3\n\
+             b       openai     quarantined  rejected     0\n"
         );
     }
 
