@@ -166,6 +166,9 @@ fn verdict(args: &Args, call: &Result<Answer, CallError>, offered: &[String]) ->
                 ),
             );
         }
+        Err(CallError::Request(_)) => {
+            return (false, "the token holds a character that no header can carry\nset WARMKEY_TOKEN to the token and nothing else".into());
+        }
         Err(error @ CallError::Resolve { .. }) => {
             return (false, format!("{error}\nname the gateway with `--url`"));
         }
@@ -177,12 +180,7 @@ fn verdict(args: &Args, call: &Result<Answer, CallError>, offered: &[String]) ->
                 ),
             );
         }
-        Err(
-            error @ (CallError::Silent { .. }
-            | CallError::Http { .. }
-            | CallError::Answer { .. }
-            | CallError::Request(_)),
-        ) => {
+        Err(error @ (CallError::Silent { .. } | CallError::Http { .. } | CallError::Answer { .. })) => {
             return (false, format!("{error}\nis it really a gateway that listens at {url}?"));
         }
     };

@@ -47,7 +47,8 @@ fn sections(root: &Section<'_>) -> Config {
     let models = models(root, &known);
     idle_providers(root, &known);
     let callers = callers(root, &endpoints);
-    let has_callers = root.get("caller").is_some();
+    let has_callers =
+        root.get("caller").and_then(|list| list.get_ref().as_array()).is_some_and(|list| !list.is_empty());
     let server = root.table("server", |section| server::read(section, has_callers));
     for (key, what) in [("provider", "no provider is configured"), ("endpoint", "no endpoint is configured")]
     {
