@@ -1,6 +1,6 @@
 //! Configuration from the outside: every file we ship, and every sentence a fault is told in.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test helper may stop the test")]
+#![expect(clippy::expect_used, reason = "a test helper may stop the test")]
 
 use std::{
     collections::BTreeSet,
@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proptest::prelude::*;
 use warmkey::config::{self, Config, Faults, Host};
 
 #[path = "conf/faults.rs"]
@@ -149,6 +150,23 @@ fn the_demo_is_built_in_and_needs_nothing() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever somebody does to a file, reading it ends in a configuration or in faults.
+    #[test]
+    fn no_edit_of_a_file_makes_reading_panic(at in 0_usize..12_000, len in 0_usize..200, new in "\\PC{0,40}") {
+        let mut text: Vec<char> = shipped("warmkey.toml").chars().collect();
+        let from = at.min(text.len());
+        let to = (from + len).min(text.len());
+        text.splice(from..to, new.chars());
+        let text: String = text.into_iter().collect();
+        if let Err(faults) = config::parse(&text, Path::new("w.toml"), &Lab::with(&[])) {
+            prop_assert!(!faults.0.is_empty());
+        }
+    }
+}
+
 /// `provider.timeouts.idle`, for every key of `table`.
 fn keys_of(table: &toml::Table, outer: &str, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
@@ -161,7 +179,11 @@ fn keys_of(table: &toml::Table, outer: &str, keys: &mut BTreeSet<String>) {
             toml::Value::Array(items) => {
                 items.iter().filter_map(toml::Value::as_table).for_each(|table| keys_of(table, inner, keys));
             }
-            _ => {}
+            toml::Value::String(_)
+            | toml::Value::Integer(_)
+            | toml::Value::Float(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Datetime(_) => {}
         }
     }
 }

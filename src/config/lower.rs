@@ -34,14 +34,21 @@ pub(super) fn config(text: &str, file: &Path, host: &dyn Host) -> Result<(Config
 fn sections(root: &Section<'_>) -> Config {
     let sim = root.table("sim", sim::read);
     let (providers, provider_names) = providers(root, sim.as_ref().map(|sim| sim.listen));
-    let mut known =
-        Known { providers: &providers, provider_names, endpoints: &[], endpoint_names: Vec::new() };
+    let accounts = sim.iter().flat_map(|sim| &sim.accounts);
+    let mut known = Known {
+        providers: &providers,
+        provider_names,
+        endpoints: &[],
+        endpoint_names: Vec::new(),
+        sim_keys: accounts.map(|account| account.key.as_str()).collect(),
+    };
     let (endpoints, endpoint_names) = endpoints(root, &known);
     (known.endpoints, known.endpoint_names) = (&endpoints, endpoint_names);
     let models = models(root, &known);
     idle_providers(root, &known);
     let callers = callers(root, &endpoints);
-    let has_callers = root.get("caller").is_some();
+    let has_callers =
+        root.get("caller").and_then(|list| list.get_ref().as_array()).is_some_and(|list| !list.is_empty());
     let server = root.table("server", |section| server::read(section, has_callers));
     for (key, what) in [("provider", "no provider is configured"), ("endpoint", "no endpoint is configured")]
     {

@@ -39,6 +39,8 @@ use crate::{
 
 pub use fault::{Fault, Faults};
 pub use host::{Host, ThisHost};
+pub(crate) use url::{BaseUrl, parse as parse_base_url};
+pub(crate) use value::{duration as parse_duration, duration_text};
 
 /// A file that was read without a fault.
 #[derive(Clone, Debug)]

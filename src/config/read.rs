@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
     /// What was found, in the order of the file.
     pub(super) fn finish(self) -> Findings {
         let in_order = |mut list: Vec<Fault>| {
-            list.sort_by(|a, b| (a.file != self.file, a.line).cmp(&(b.file != self.file, b.line)));
+            list.sort_by_key(|fault| (fault.file != self.file, fault.line));
             list.dedup();
             list
         };

@@ -15,14 +15,18 @@ const MAX_SECRET: u64 = 64 * 1024;
 impl Section<'_> {
     /// A secret, if there is one.
     pub(super) fn secret(&self, key: &'static str) -> Option<At<Secret>> {
+        self.secret_or(key, &[])
+    }
+
+    /// The same; texts in `public` open nothing real, and may stand in the file without a note.
+    pub(super) fn secret_or(&self, key: &'static str, public: &[&str]) -> Option<At<Secret>> {
         let value = self.get(key)?;
         let at = self.at(key, value.span(), ());
         if let Some(text) = value.get_ref().as_str() {
-            self.note_at(
-                &at,
-                "the secret itself stands in the file",
-                "keep it outside: `{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ credential = \"name\" }`",
-            );
+            if !public.contains(&text) {
+                let what = "the secret itself stands in the file";
+                self.note_at(&at, what, &FORMS.replacen("write", "keep it outside:", 1));
+            }
             return self.usable(&at, text, "the text");
         }
         if !value.get_ref().is_table() {
@@ -32,12 +36,12 @@ impl Section<'_> {
         self.table_of("secret", key, |place| {
             let sources = [place.text("env"), place.text("file"), place.text("credential")];
             match sources {
-                [Some(name), None, None] => self.from_env(&at, &name.value),
+                [Some(name), None, None] => self.in_env(&at, &name.value),
                 [None, Some(path), None] => {
                     let path = self.reader().beside(&path.value);
-                    self.from_file(&at, &path)
+                    self.in_file(&at, &path)
                 }
-                [None, None, Some(name)] => self.from_credential(&at, &name.value),
+                [None, None, Some(name)] => self.in_credential(&at, &name.value),
                 // A misspelt or mistyped place is reported by itself.
                 [None, None, None] if !place.is_empty() => None,
                 [_, _, _] => {
@@ -48,7 +52,7 @@ impl Section<'_> {
         })
     }
 
-    fn from_env(&self, at: &At<()>, name: &str) -> Option<At<Secret>> {
+    fn in_env(&self, at: &At<()>, name: &str) -> Option<At<Secret>> {
         let Some(text) = self.reader().host.var(name) else {
             let what = format!("environment variable `{name}` is not set");
             self.fault_at(at, &what, &format!("set it (`export {name}=...`), or name another place"));
@@ -57,7 +61,7 @@ impl Section<'_> {
         self.usable(at, &text, &format!("environment variable `{name}`"))
     }
 
-    fn from_credential(&self, at: &At<()>, name: &str) -> Option<At<Secret>> {
+    fn in_credential(&self, at: &At<()>, name: &str) -> Option<At<Secret>> {
         if name.contains(['/', '\\']) || name.starts_with('.') {
             self.fault_at(at, &format!("`{name}` is not a credential's name"), "write the name alone");
             return None;
@@ -70,10 +74,10 @@ impl Section<'_> {
             );
             return None;
         };
-        self.from_file(at, &Path::new(&folder).join(name))
+        self.in_file(at, &Path::new(&folder).join(name))
     }
 
-    fn from_file(&self, at: &At<()>, path: &Path) -> Option<At<Secret>> {
+    fn in_file(&self, at: &At<()>, path: &Path) -> Option<At<Secret>> {
         self.reader().depends_on(path.to_owned());
         let text = match fs::metadata(path) {
             Ok(meta) if meta.len() > MAX_SECRET => Err("it is too large for a secret".to_owned()),

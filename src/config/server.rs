@@ -57,14 +57,20 @@ pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
             "add `admin_token = { env = \"NAME\" }`, or listen on loopback",
         );
     }
-    if params.listen.contains(&admin) {
+    if let Some(other) = params.listen.iter().find(|other| clash(**other, admin)) {
         server.fault(
             "admin",
-            &format!("`{admin}` is in `listen` already"),
+            &format!("`{admin}` and `listen` at `{other}` are one port"),
             "give the admin listener its own port",
         );
     }
     params
+}
+
+/// Whether two listeners cannot both be opened. Port 0 is a free one each time.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let every = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (every || one.ip() == other.ip())
 }
 
 fn listen(server: &Section<'_>, open: bool, has_callers: bool) -> Vec<SocketAddr> {

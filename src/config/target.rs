@@ -13,6 +13,8 @@ pub(super) struct Known<'a> {
     pub(super) provider_names: Vec<String>,
     pub(super) endpoints: &'a [EndpointParams],
     pub(super) endpoint_names: Vec<String>,
+    /// Keys of the simulated provider, which are no secrets.
+    pub(super) sim_keys: Vec<&'a str>,
 }
 
 impl Known<'_> {
@@ -41,7 +43,7 @@ pub(super) fn endpoint(section: &Section<'_>, known: &Known<'_>) -> Option<Endpo
     let name =
         section.required_name("name", "give it a name, such as `team-a`: placement hashes it, so keep it");
     let provider = section.required("provider", "name one of the `[[provider]]`s");
-    let key = section.secret("key");
+    let key = section.secret_or("key", &known.sim_keys);
     let rate_domain = either(section, "rate_domain", "organization");
     let cache_domain = either(section, "cache_domain", "workspace");
     let region = section.name("region").map(|region| region.value);

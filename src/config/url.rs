@@ -2,17 +2,17 @@
 
 /// A base URL, taken apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct BaseUrl {
-    pub(super) tls: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct BaseUrl {
+    pub(crate) tls: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// Before `/v1/...`, without a trailing slash.
-    pub(super) base_path: String,
+    pub(crate) base_path: String,
 }
 
 /// Reads `https://api.openai.com/v1` and the like: our own paths begin with `/v1`, so one `/v1` at
 /// the end is taken off.
-pub(super) fn parse(text: &str) -> Result<BaseUrl, &'static str> {
+pub(crate) fn parse(text: &str) -> Result<BaseUrl, &'static str> {
     let (scheme, rest) = text.split_once("://").ok_or("it does not begin with `https://` or `http://`")?;
     let tls = match scheme {
         "https" => true,
@@ -27,13 +27,13 @@ pub(super) fn parse(text: &str) -> Result<BaseUrl, &'static str> {
     if uri.query().is_some() || rest.contains('#') {
         return Err("it has a `?` or `#` part");
     }
-    let port = match (authority.port(), authority.as_str().ends_with(':')) {
-        (Some(port), _) => {
-            port.as_str().parse().ok().filter(|port| *port != 0).ok_or("its port is not a port")?
+    let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+        "" if tls => 443,
+        "" => 80,
+        port => {
+            let port = port.strip_prefix(':').and_then(|port| port.parse().ok());
+            port.filter(|port| *port != 0).ok_or("its port is not a port")?
         }
-        (None, true) => return Err("its port is not a port"),
-        (None, false) if tls => 443,
-        (None, false) => 80,
     };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     if host.is_empty() {

@@ -64,7 +64,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 
 /// Writes what [`size`] reads, in the largest binary unit that divides it.
 pub(crate) fn size_text(bytes: u64) -> String {
-    let whole = SIZES[..4].iter().rev().find(|(_, factor)| bytes != 0 && bytes % factor == 0);
+    let whole = SIZES[..4].iter().rev().find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor));
     whole.map_or_else(|| format!("{bytes}B"), |(name, factor)| format!("{}{name}", bytes / factor))
 }
 

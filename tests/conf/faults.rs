@@ -215,7 +215,7 @@ cert = "/nonexistent/cert.pem"
         ),
         [
             r#"w.toml:13: `server.admin`: `nowhere` is not an address with a port; write `127.0.0.1:8080` or `[::1]:8080`"#,
-            r#"w.toml:13: `server.admin`: `127.0.0.1:9090` is in `listen` already; give the admin listener its own port"#,
+            r#"w.toml:13: `server.admin`: `127.0.0.1:9090` and `listen` at `127.0.0.1:9090` are one port; give the admin listener its own port"#,
             r#"w.toml:14: `server.max_buffered`: `1MiB` in all is less than one body may have; raise it to at least `32MiB`, or lower `max_body`"#,
             r#"w.toml:16: `server.log.level`: `loud=bar=x` is not a log level; write `error`, `warn`, `info`, `debug` or `trace`"#,
             r#"w.toml:17: `server.log.format`: unknown word `jsn`; did you mean `json`?"#,
@@ -236,7 +236,7 @@ max_buffered = "95%"
 "#)
         ),
         [
-            r#"w.toml:11: `server.admin`: `127.0.0.1:9090` is in `listen` already; give the admin listener its own port"#,
+            r#"w.toml:11: `server.admin`: `127.0.0.1:9090` and `listen` at `127.0.0.1:9090` are one port; give the admin listener its own port"#,
             r#"w.toml:13: `server.max_buffered`: `95%` is out of range; write a share of memory from 1% to 90%, such as `25%`"#,
         ]
     );
@@ -742,6 +742,32 @@ above = [{ input = 2 }, { input_tokens = 200 }, { input_tokens = 100 }]
             format!("p.toml:11: `price[3].output`: a price is needed, this is `true` or `false`; {remedy}"),
             "p.toml:12: `price[3].above[1].input_tokens`: missing; write the number of input tokens above which these prices hold".to_owned(),
             "p.toml:12: `price[3].above[3].input_tokens`: not above the tier before; write tiers from the lowest to the highest".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn an_empty_list_of_callers_is_none() {
+    assert_eq!(
+        told(&format!("caller = []\n{BASE}[server]\nlisten = \"0.0.0.0:80\"\n")),
+        [
+            "w.toml:13: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:80` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or listen on 127.0.0.1",
+        ]
+    );
+}
+
+#[test]
+fn free_ports_do_not_clash_and_every_interface_does() {
+    let listeners = |listen: &str, admin: &str| {
+        told(&format!(
+            "{BASE}[[caller]]\nname = \"a\"\ntoken = {{ env = \"KEY2\" }}\n[server]\nlisten = \"{listen}\"\nadmin = \"{admin}\"\n"
+        ))
+    };
+    assert_eq!(listeners("127.0.0.1:0", "127.0.0.1:0"), [""; 0]);
+    assert_eq!(
+        listeners("0.0.0.0:9090", "127.0.0.1:9090"),
+        [
+            "w.toml:16: `server.admin`: `127.0.0.1:9090` and `listen` at `0.0.0.0:9090` are one port; give the admin listener its own port"
         ]
     );
 }
