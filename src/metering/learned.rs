@@ -132,7 +132,7 @@ impl Ratios {
         let off = stepped(truth / sum) - 1.0;
         let squares: f64 = parts.iter().flatten().map(|part| (part / sum).powi(2)).sum();
         // A short answer says less.
-        let gain = gain * truth / (truth + 32.0);
+        let gain = gain * truth / (truth + 16.0);
         for (factor, part) in self.output.iter_mut().flatten().zip(parts.iter().flatten()) {
             // Thinking in summary is billed at many times its length.
             *factor = (*factor * (1.0 + gain * off * (part / sum) / squares)).clamp(0.25, 12.0);
@@ -190,7 +190,7 @@ impl Learned {
             let mut sessions = self.sessions.lock();
             let start = Ratios { lessons: 0, ..before };
             let known = sessions.get(&session).copied().unwrap_or(start);
-            sessions.put(session, known.taught(lesson, 1.0, 0.5));
+            sessions.put(session, known.taught(lesson, 1.0, 0.6));
         }
     }
 }

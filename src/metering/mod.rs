@@ -26,4 +26,4 @@ pub use meter::{Meter, Metered, Seen};
 pub use price::{PriceEntry, PriceList, PriceTier};
 
 /// Tokens that a live count may be off at the start of an answer, beside its 15 %.
-pub const SLACK: u64 = 8;
+pub const SLACK: u64 = 12;

@@ -15,10 +15,6 @@ use crate::{
 /// The chain's first link. Changes when what is hashed changes, so that old state cannot mislead.
 const SEED: u64 = 0x7761_726d_6b65_7901;
 
-/// String content is hashed as the one text block that it is: clients turn it into a block to hang a
-/// marker on, and back into a string a turn later.
-const TEXT_BLOCK: (&[u8], &[u8]) = (br#"{"type":"text","text":"#, b"}");
-
 /// The prefix hashes of a request, one point a block, shortest first; none for attribution blocks.
 ///
 /// Spans that do not lie in `body` count as empty: a wrong fingerprint costs a cache miss, a panic
@@ -47,29 +43,18 @@ const fn tag(block: &Block) -> u64 {
     section << 1 | block.opens_message as u64
 }
 
-/// The hash and the length of a block without its marker.
+/// The hash and the length of a block without its marker. (The marker of a text block is empty: the
+/// scanner shows text blocks as their string, because clients turn one into the other.)
 fn content_hash(block: &Block, body: &[u8]) -> (u64, u64) {
     let raw = body.get(block.span.clone()).unwrap_or_default();
-    let length = raw.len() as u64;
-    let marker = block.marker.as_ref().and_then(|marker| {
+    let around = block.marker.as_ref().filter(|marker| !marker.is_empty()).and_then(|marker| {
         let from = marker.start.checked_sub(block.span.start)?;
         let to = marker.end.checked_sub(block.span.start)?;
         Some((raw.get(..from)?, raw.get(to..)?))
     });
-    match marker {
-        Some((before, after)) => (joined(&[before, after]), (before.len() + after.len()) as u64),
-        None if raw.first() == Some(&b'"') && block.section != Section::Tools => {
-            (joined(&[TEXT_BLOCK.0, raw, TEXT_BLOCK.1]), length)
-        }
-        None => (xxh3_64(raw), length),
-    }
-}
-
-/// The hash of the parts as if they stood side by side.
-fn joined(parts: &[&[u8]]) -> u64 {
+    let Some((before, after)) = around else { return (xxh3_64(raw), raw.len() as u64) };
     let mut hasher = Xxh3::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.digest()
+    hasher.update(before);
+    hasher.update(after);
+    (hasher.digest(), (before.len() + after.len()) as u64)
 }

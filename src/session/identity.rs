@@ -23,8 +23,8 @@ pub struct SessionParams {
     pub headers: Vec<HeaderName>,
 }
 
-/// A request to recognise.
-#[derive(Clone, Copy, Debug)]
+/// A request to recognise. No `Debug`: it holds credentials and the prompt.
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
