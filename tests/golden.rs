@@ -86,9 +86,7 @@ fn read(operation: Operation, stream: &Bytes, cut: usize, hide_usage: bool) -> F
         let chunk = stream.slice(start..stream.len().min(start + cut));
         match reader.push(&chunk, &mut |signal| found.see(signal)) {
             Passed::Whole => found.forwarded.extend_from_slice(&chunk),
-            Passed::Pieces(pieces) => {
-                pieces.iter().for_each(|piece| found.forwarded.extend_from_slice(piece))
-            }
+            Passed::Pieces(pieces) => found.forwarded.extend_from_slice(&pieces.concat()),
         }
     }
     let end = reader.end(&mut |signal| found.see(signal));

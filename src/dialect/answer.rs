@@ -63,7 +63,7 @@ pub(super) fn members_or_skip<'a>(
     walker: &mut Walker<'a>,
     each: impl FnMut(&mut Walker<'a>, json::Key<'a>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    if walker.kind()? == Kind::Object { walker.members(each) } else { walker.skip().map(drop) }
+    if walker.kind()? == Kind::Object { walker.members(each) } else { walker.pass() }
 }
 
 /// Visits the objects of an array; passes anything else. Gives the number of elements, `None` when
@@ -79,7 +79,7 @@ pub(super) fn objects_or_skip<'a>(
     let mut count = 0;
     walker.elements(|walker| {
         count += 1;
-        if walker.kind()? == Kind::Object { each(walker) } else { walker.skip().map(drop) }
+        if walker.kind()? == Kind::Object { each(walker) } else { walker.pass() }
     })?;
     Ok(Some(count))
 }
@@ -109,11 +109,11 @@ pub(super) fn openai_usage(walker: &mut Walker<'_>) -> Result<Option<ReportedUsa
                             match key.raw {
                                 b"ttl_30m_tokens" => usage.write_5m = count(walker)?,
                                 b"ttl_12h_tokens" => usage.write_1h = count(walker)?,
-                                _ => drop(walker.skip()?),
+                                _ => walker.pass()?,
                             }
                             Ok(())
                         })?,
-                        _ => drop(walker.skip()?),
+                        _ => walker.pass()?,
                     }
                     Ok(())
                 })?;
@@ -122,12 +122,12 @@ pub(super) fn openai_usage(walker: &mut Walker<'_>) -> Result<Option<ReportedUsa
                 members_or_skip(walker, |walker, key| {
                     match key.raw {
                         b"reasoning_tokens" => usage.reasoning = count(walker)?.or(usage.reasoning),
-                        _ => drop(walker.skip()?),
+                        _ => walker.pass()?,
                     }
                     Ok(())
                 })?;
             }
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok::<(), Fault>(())
     })?;

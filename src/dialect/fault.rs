@@ -29,7 +29,7 @@ pub fn read_fault(body: &[u8]) -> UpstreamFault {
 fn envelope(walker: &mut Walker<'_>, fault: &mut UpstreamFault) -> Result<(), Fault> {
     match walker.kind()? {
         Kind::Array => walker.elements(|walker| {
-            if fault == &UpstreamFault::default() { envelope(walker, fault) } else { walker.skip().map(drop) }
+            if fault == &UpstreamFault::default() { envelope(walker, fault) } else { walker.pass() }
         }),
         Kind::Object => {
             let mut outer = UpstreamFault::default();
@@ -51,7 +51,7 @@ fn envelope(walker: &mut Walker<'_>, fault: &mut UpstreamFault) -> Result<(), Fa
             }
             result
         }
-        Kind::String | Kind::Scalar => walker.skip().map(drop),
+        Kind::String | Kind::Scalar => walker.pass(),
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn member(walker: &mut Walker<'_>, key: &[u8], fault: &mut UpstreamFa
     if key == b"details" && walker.kind()? == Kind::Object {
         return walker.members(|walker, key| match key.raw {
             b"error_code" => word(walker, &mut fault.code, MAX_WORD),
-            _ => walker.skip().map(drop),
+            _ => walker.pass(),
         });
     }
     match key {
@@ -73,7 +73,7 @@ pub(super) fn member(walker: &mut Walker<'_>, key: &[u8], fault: &mut UpstreamFa
         b"code" => word(walker, &mut fault.code, MAX_WORD),
         b"message" | b"detail" => word(walker, &mut fault.message, MAX_MESSAGE),
         b"param" => word(walker, &mut fault.param, MAX_WORD),
-        _ => walker.skip().map(drop),
+        _ => walker.pass(),
     }
 }
 
@@ -91,7 +91,7 @@ fn word(walker: &mut Walker<'_>, to: &mut String, max: usize) -> Result<(), Faul
                 *to = String::from_utf8_lossy(text).chars().take(max).collect();
             }
         }
-        Kind::Object | Kind::Array => drop(walker.skip()?),
+        Kind::Object | Kind::Array => walker.pass()?,
     }
     Ok(())
 }

@@ -73,13 +73,13 @@ impl Answer {
                     match key.raw {
                         b"id" => seen.id = walker.string_or_skip()?,
                         b"usage" => seen.usage = self.usage(walker)?,
-                        _ => drop(walker.skip()?),
+                        _ => walker.pass()?,
                     }
                     Ok(())
                 })?,
                 b"usage" => seen.usage = self.usage(walker)?,
                 b"error" => seen.error = error(walker)?,
-                _ => drop(walker.skip()?),
+                _ => walker.pass()?,
             }
             Ok(())
         })
@@ -142,7 +142,7 @@ impl Answer {
                     match key.raw {
                         b"ephemeral_5m_input_tokens" => usage.write_5m = count(walker)?,
                         b"ephemeral_1h_input_tokens" => usage.write_1h = count(walker)?,
-                        _ => drop(walker.skip()?),
+                        _ => walker.pass()?,
                     }
                     Ok(())
                 })?,
@@ -150,11 +150,11 @@ impl Answer {
                 b"output_tokens_details" => members_or_skip(walker, |walker, key| {
                     match key.raw {
                         b"thinking_tokens" | b"reasoning_tokens" => usage.reasoning = count(walker)?,
-                        _ => drop(walker.skip()?),
+                        _ => walker.pass()?,
                     }
                     Ok(())
                 })?,
-                _ => drop(walker.skip()?),
+                _ => walker.pass()?,
             }
             Ok(())
         })?;
@@ -200,7 +200,7 @@ pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> 
             b"usage" => seen.usage = answer.usage(walker)?,
             b"stop_reason" => seen.stop = stop(text(walker)?),
             b"error" => seen.error = error(walker)?,
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok::<(), Fault>(())
     })?;
@@ -229,7 +229,7 @@ fn part<'a>(walker: &mut Walker<'a>, key: &[u8], seen: &mut Part<'a>) -> Result<
         b"partial_json" => output(walker, DeltaKind::ToolArguments, seen)?,
         // A whole answer's arguments are an object: its text is what the model wrote.
         b"input" => seen.output = Some((DeltaKind::ToolArguments, walker.skip()?)),
-        _ => drop(walker.skip()?),
+        _ => walker.pass()?,
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ fn message(walker: &mut Walker<'_>, found: &mut Found<'_>, seen: &mut Content) -
                 by_model = walker.string_or_skip()?.is_some_and(|role| walker.bytes(&role) == b"assistant");
             }
             b"content" => content(walker, found, Section::User, seen)?,
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok::<(), ScanError>(())
     })?;

@@ -130,6 +130,13 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Passes any value.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Result<(), Fault> {
+        self.skip()?;
+        Ok(())
+    }
+
     fn skip_nested(&mut self) -> Result<Range<usize>, Fault> {
         let start = self.at;
         // One bit a level, 1 for an object; the lowest is the innermost.

@@ -65,7 +65,7 @@ impl Answer {
                         see(Signal::Error(fault));
                     }
                 }
-                _ => drop(walker.skip()?),
+                _ => walker.pass()?,
             }
             Ok::<(), Fault>(())
         })?;
@@ -94,7 +94,7 @@ impl Answer {
                 b"finish_reason" => {
                     stopped = walker.string_or_skip()?.map(|reason| stop(walker.bytes(&reason)));
                 }
-                _ => drop(walker.skip()?),
+                _ => walker.pass()?,
             }
             Ok::<(), Fault>(())
         })?;
@@ -119,14 +119,14 @@ impl Answer {
                         match key.raw {
                             b"id" => told |= self.call(walker, see)?,
                             b"function" | b"custom" => told |= arguments(walker, see)?,
-                            _ => drop(walker.skip()?),
+                            _ => walker.pass()?,
                         }
                         Ok(())
                     })
                 })?;
             }
             b"function_call" => told = arguments(walker, see)?,
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok(told)
     }
@@ -147,7 +147,7 @@ fn arguments(walker: &mut Walker<'_>, see: See<'_>) -> Result<bool, Fault> {
     members_or_skip(walker, |walker, key| {
         match key.raw {
             b"arguments" | b"input" => told |= text(walker, DeltaKind::ToolArguments, see)?,
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok(())
     })?;
@@ -162,7 +162,7 @@ fn text(walker: &mut Walker<'_>, kind: DeltaKind, see: See<'_>) -> Result<bool, 
             walker.members(|walker, key| {
                 match key.raw {
                     b"text" => told |= text(walker, kind, see)?,
-                    _ => drop(walker.skip()?),
+                    _ => walker.pass()?,
                 }
                 Ok(())
             })

@@ -39,7 +39,7 @@ fn message(
             // What else the model produced is part of the prompt, too.
             b"tool_calls" | b"function_call" | b"refusal" | b"audio" | b"reasoning"
             | b"reasoning_content" | b"reasoning_details" => parts(walker, found)?,
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok::<(), ScanError>(())
     })?;

@@ -83,7 +83,7 @@ impl Answer {
             b"item" => members_or_skip(walker, |walker, key| {
                 match key.raw {
                     b"call_id" => event.call = walker.string_or_skip()?,
-                    _ => drop(walker.skip()?),
+                    _ => walker.pass()?,
                 }
                 Ok(())
             })?,
@@ -93,7 +93,7 @@ impl Answer {
             b"code" | b"message" | b"param" => fault::member(walker, key.raw, &mut event.fault)?,
             // The shape of the other dialects, from hosts that are not sure which one they speak.
             b"error" => event.fault = error(walker)?.unwrap_or_default(),
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok(())
     }
@@ -175,11 +175,11 @@ fn response<'a>(walker: &mut Walker<'a>, key: &Key<'a>, seen: &mut Response<'a>)
         b"incomplete_details" => members_or_skip(walker, |walker, key| {
             match key.raw {
                 b"reason" => seen.why_incomplete = text(walker)?,
-                _ => drop(walker.skip()?),
+                _ => walker.pass()?,
             }
             Ok(())
         })?,
-        _ => drop(walker.skip()?),
+        _ => walker.pass()?,
     }
     Ok(())
 }
@@ -240,17 +240,15 @@ fn item(walker: &mut Walker<'_>, see: See<'_>) -> Result<bool, Fault> {
                 let kind = if thinks { DeltaKind::Thinking } else { DeltaKind::Text };
                 objects_or_skip(walker, |walker| {
                     walker.members(|walker, key| {
-                        match (key.raw, walker.string_or_skip()?) {
-                            (b"text" | b"refusal", Some(inner)) => {
-                                delta(see, kind, walker.bytes(&inner));
-                            }
-                            _ => {}
+                        let text = walker.string_or_skip()?;
+                        if let (b"text" | b"refusal", Some(inner)) = (key.raw, text) {
+                            delta(see, kind, walker.bytes(&inner));
                         }
                         Ok(())
                     })
                 })?;
             }
-            _ => drop(walker.skip()?),
+            _ => walker.pass()?,
         }
         Ok::<(), Fault>(())
     })?;

@@ -142,7 +142,7 @@ fn part(
     texts: &mut Vec<Span>,
 ) -> Result<(), ScanError> {
     if walker.kind()? != Kind::Object {
-        return walker.skip().map(drop).map_err(ScanError::from);
+        return walker.pass().map_err(ScanError::from);
     }
     found.count(walker)?;
     let start = walker.at();

@@ -125,20 +125,20 @@ pub(crate) fn file(walker: &mut Walker<'_>, found: &mut Found<'_>, key: &Key<'_>
                     let id = walker.string()?;
                     found.pin(PinKind::File, "file_id", &id)
                 }
-                _ => walker.skip().map(drop).map_err(ScanError::from),
+                _ => walker.pass().map_err(ScanError::from),
             })
         }
         // One level only: results hold plain blocks, never results.
         (b"content" | b"output", Kind::Array) => walker.elements(|walker| {
             if walker.kind()? != Kind::Object {
-                return walker.skip().map(drop).map_err(ScanError::from);
+                return walker.pass().map_err(ScanError::from);
             }
             walker.members(|walker, key| match key.raw {
-                b"content" | b"output" => walker.skip().map(drop).map_err(ScanError::from),
+                b"content" | b"output" => walker.pass().map_err(ScanError::from),
                 _ => file(walker, found, &key),
             })
         }),
-        _ => walker.skip().map(drop).map_err(ScanError::from),
+        _ => walker.pass().map_err(ScanError::from),
     }
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn tools(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<()
                 marker.passed(&key);
                 match key.raw {
                     b"cache_control" => marker.read(walker, found, &key),
-                    _ => walker.skip().map(drop).map_err(ScanError::from),
+                    _ => walker.pass().map_err(ScanError::from),
                 }
             })?;
             let span = start..walker.at();
@@ -236,7 +236,7 @@ pub(crate) fn read_marker(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Res
                 return Ok(false);
             }
         }
-        Kind::String | Kind::Array => drop(walker.skip()?),
+        Kind::String | Kind::Array => walker.pass()?,
     }
     found.marked(long);
     Ok(true)

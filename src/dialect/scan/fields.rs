@@ -104,7 +104,7 @@ pub(super) fn member(
 ) -> Result<(), ScanError> {
     let field = unescaped(walker, &key, Field::named).filter(|field| field.belongs_to(operation));
     let Some(field) = field else {
-        return walker.skip().map(drop).map_err(ScanError::from);
+        return walker.pass().map_err(ScanError::from);
     };
     let bit = 1 << field as u32;
     if found.seen & bit != 0 {
@@ -204,7 +204,7 @@ fn setting(field: Field, walker: &mut Walker<'_>, found: &mut Found<'_>) -> Resu
         | Field::Tools
         | Field::Input
         | Field::Instructions
-        | Field::Prompt => drop(walker.skip()?),
+        | Field::Prompt => walker.pass()?,
     }
     Ok(())
 }
@@ -283,7 +283,7 @@ fn stream_options(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), 
         let mut seen = false;
         walker.members(|walker, key| {
             if unescaped(walker, &key, |name| (name == b"include_usage").then_some(())).is_none() {
-                return walker.skip().map(drop).map_err(ScanError::from);
+                return walker.pass().map_err(ScanError::from);
             }
             if std::mem::replace(&mut seen, true) {
                 return Err(ScanError::of("stream_options.include_usage", "stands there twice", key.start));
@@ -305,7 +305,7 @@ fn stream_options(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), 
 
 fn metadata(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
     if walker.kind()? != Kind::Object {
-        return walker.skip().map(drop).map_err(ScanError::from);
+        return walker.pass().map_err(ScanError::from);
     }
     let (mut users, mut sessions) = (0_u8, 0_u8);
     walker.members(|walker, key| {
@@ -323,7 +323,7 @@ fn metadata(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), ScanEr
                 sessions += 1;
                 found.ids.metadata_session_id = client_id(walker)?;
             }
-            None => drop(walker.skip()?),
+            None => walker.pass()?,
         }
         if users > 1 {
             return Err(ScanError::of("metadata.user_id", "stands there twice", key.start));

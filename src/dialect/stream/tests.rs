@@ -1,1 +1,268 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::{
+    dialect::signal::{DeltaKind, StopKind},
+    types::ReportedUsage,
+};
+
+/// Signals as text, so that they outlive what they borrow.
+fn noted(seen: &mut Vec<String>) -> impl FnMut(Signal<'_>) {
+    |signal| {
+        seen.push(match signal {
+            Signal::Delta { kind, raw } => format!("{kind:?} {}", String::from_utf8_lossy(raw)),
+            Signal::Started { .. }
+            | Signal::Lifecycle
+            | Signal::ToolCall { .. }
+            | Signal::Usage(_)
+            | Signal::Stop(_)
+            | Signal::Terminal
+            | Signal::Error(_) => format!("{signal:?}"),
+        });
+    }
+}
+
+/// Signals, bytes forwarded, completeness.
+fn read(operation: Operation, hide: bool, chunks: &[&[u8]]) -> (Vec<String>, Vec<u8>, bool) {
+    let mut reader = StreamReader::new(operation, hide);
+    let (mut seen, mut forwarded) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        let chunk = Bytes::copy_from_slice(chunk);
+        match reader.push(&chunk, &mut noted(&mut seen)) {
+            Passed::Whole => forwarded.extend_from_slice(&chunk),
+            Passed::Pieces(pieces) => pieces.iter().for_each(|piece| forwarded.extend_from_slice(piece)),
+        }
+    }
+    let end = reader.end(&mut noted(&mut seen));
+    forwarded.extend_from_slice(&end.held);
+    (seen, forwarded, end.complete)
+}
+
+const DELTA: &str =
+    r#"{"id":"c1","choices":[{"index":0,"delta":{"content":"hi \"é\""},"finish_reason":null}],"usage":null}"#;
+const USAGE: &str = r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}"#;
+const STOP: &str = r#"{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+
+#[test]
+fn the_usage_chunk_is_hidden_and_nothing_else() {
+    let stream = format!("data: {DELTA}\n\ndata: {STOP}\n\ndata: {USAGE}\n\ndata: [DONE]\n\n");
+    let kept = format!("data: {DELTA}\n\ndata: {STOP}\n\ndata: [DONE]\n\n");
+    let (seen, forwarded, complete) = read(Operation::ChatCompletions, true, &[stream.as_bytes()]);
+    assert_eq!(String::from_utf8(forwarded).unwrap(), kept);
+    assert!(complete && seen.iter().any(|signal| signal.starts_with("Usage")));
+    let (_, forwarded, _) = read(Operation::ChatCompletions, false, &[stream.as_bytes()]);
+    assert_eq!(forwarded, stream.as_bytes());
+}
+
+#[test]
+fn a_chunk_with_nothing_to_hide_is_not_copied() {
+    let mut reader = StreamReader::new(Operation::ChatCompletions, true);
+    let chunk = Bytes::from(format!("data: {DELTA}\n\n"));
+    assert_eq!(reader.push(&chunk, &mut |_| {}), Passed::Whole);
+    let half = chunk.slice(..20);
+    assert_eq!(reader.push(&half, &mut |_| {}), Passed::Pieces(Vec::new()));
+    assert!(reader.at_boundary());
+}
+
+#[test]
+fn what_is_too_long_to_be_the_usage_chunk_goes_on_at_once() {
+    let mut reader = StreamReader::new(Operation::ChatCompletions, true);
+    let chunk = Bytes::from(format!("data: {{\"x\":\"{}", "y".repeat(MAX_HELD)));
+    assert_eq!(reader.push(&chunk, &mut |_| {}), Passed::Whole);
+    assert!(!reader.at_boundary());
+    let rest = Bytes::from_static(b"\"}\n\n");
+    assert_eq!(reader.push(&rest, &mut |_| {}), Passed::Whole);
+    assert!(reader.at_boundary());
+}
+
+#[test]
+fn an_event_of_ours_may_stand_only_between_events() {
+    let mut reader = StreamReader::new(Operation::Messages, false);
+    let mut at = |chunk: &'static [u8]| {
+        reader.push(&Bytes::from_static(chunk), &mut |_| {});
+        reader.at_boundary()
+    };
+    assert!(at(b""));
+    assert!(!at(b"data: {}"));
+    assert!(!at(b"\n"));
+    assert!(at(b"\r\n"));
+    assert!(at(b": note\n\n"));
+    assert!(!at(b"e"));
+}
+
+#[test]
+fn a_stream_is_complete_after_a_stop_reason_or_its_terminal_event_only() {
+    let complete = |text: &str| read(Operation::ChatCompletions, true, &[text.as_bytes()]).2;
+    assert!(!complete(""));
+    assert!(!complete(&format!("data: {DELTA}\n\n")));
+    assert!(complete(&format!("data: {DELTA}\n\ndata: {STOP}\n\n")));
+    assert!(complete(&format!("data: {DELTA}\n\ndata: [DONE]")));
+    let other = DELTA.replace(r#""index":0"#, r#""index":1"#);
+    assert!(!complete(&format!("data: {other}\n\ndata: {STOP}\n\n")), "a choice has not stopped");
+}
+
+fn whole(operation: Operation, body: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    read_whole(operation, body.as_bytes(), &mut noted(&mut seen));
+    seen
+}
+
+fn usage(input: u64, output: Option<u64>) -> String {
+    format!("{:?}", Signal::Usage(ReportedUsage { input: Some(input), output, ..ReportedUsage::default() }))
+}
+
+#[test]
+fn a_whole_answer_tells_what_a_stream_tells() {
+    let started = |id: &str| format!("{:?}", Signal::Started { id: id.to_owned() });
+    let called = |id: &str| format!("{:?}", Signal::ToolCall { id: id.to_owned() });
+    let stopped = |stop: StopKind| format!("{:?}", Signal::Stop(stop));
+    let text = |kind: DeltaKind, text: &str| format!("{kind:?} {text}");
+    let terminal = "Terminal".to_owned();
+    assert_eq!(
+        whole(
+            Operation::Messages,
+            r#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"thinking","thinking":"hm"},
+               {"type":"text","text":"a\nb"},{"type":"tool_use","id":"toolu_1","name":"f","input":{"x":1}}],
+               "stop_reason":"tool_use","usage":{"input_tokens":3,"output_tokens":4}}"#
+        ),
+        [
+            started("msg_1"),
+            text(DeltaKind::Thinking, "hm"),
+            text(DeltaKind::Text, r"a\nb"),
+            called("toolu_1"),
+            text(DeltaKind::ToolArguments, r#"{"x":1}"#),
+            usage(3, Some(4)),
+            stopped(StopKind::ToolUse),
+            terminal.clone(),
+        ]
+    );
+    assert_eq!(
+        whole(
+            Operation::ChatCompletions,
+            r#"{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"hi","tool_calls":
+               [{"id":"call_1","function":{"name":"f","arguments":"{\"x\":1}"}}]},"finish_reason":"tool_calls"}],
+               "usage":{"prompt_tokens":3,"completion_tokens":4}}"#
+        ),
+        [
+            started("c1"),
+            text(DeltaKind::Text, "hi"),
+            called("call_1"),
+            text(DeltaKind::ToolArguments, r#"{\"x\":1}"#),
+            stopped(StopKind::ToolUse),
+            usage(3, Some(4)),
+            terminal.clone(),
+        ]
+    );
+    assert_eq!(
+        whole(
+            Operation::Responses,
+            r#"{"id":"resp_1","status":"completed","error":null,"output":[
+               {"type":"reasoning","summary":[{"type":"summary_text","text":"hm"}]},
+               {"type":"message","content":[{"type":"output_text","text":"hi"}]},
+               {"type":"function_call","call_id":"call_1","arguments":"{}"}],
+               "usage":{"input_tokens":3,"output_tokens":4}}"#
+        ),
+        [
+            started("resp_1"),
+            text(DeltaKind::Thinking, "hm"),
+            text(DeltaKind::Text, "hi"),
+            called("call_1"),
+            text(DeltaKind::ToolArguments, "{}"),
+            usage(3, Some(4)),
+            stopped(StopKind::ToolUse),
+            terminal.clone(),
+        ]
+    );
+    assert_eq!(
+        whole(
+            Operation::Embeddings,
+            r#"{"object":"list","data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":3}}"#
+        ),
+        [usage(3, None), terminal.clone()]
+    );
+    assert_eq!(
+        whole(Operation::Completions, r#"{"choices":[{"text":"hi","index":0,"finish_reason":"length"}]}"#),
+        [text(DeltaKind::Text, "hi"), stopped(StopKind::Length), terminal.clone()]
+    );
+    assert_eq!(whole(Operation::CountTokens, r#"{"input_tokens":9}"#), [terminal]);
+}
+
+#[test]
+fn an_answer_that_breaks_off_or_fails_has_no_end() {
+    for (operation, body) in [
+        (Operation::Messages, r#"{"id":"msg_1","content":[{"type":"text","text":"a"#),
+        (Operation::Messages, r#"{"type":"error","error":{"type":"api_error"}}"#),
+        (Operation::ChatCompletions, r#"{"error":{"message":"m"}}"#),
+        (Operation::Responses, r#"{"id":"resp_1","status":"queued"}"#),
+        (Operation::Responses, r#"{"id":"resp_1","status":"failed","error":{"code":"server_error"}}"#),
+        (Operation::ChatCompletions, "<html>"),
+    ] {
+        let seen = whole(operation, body);
+        assert!(!seen.contains(&"Terminal".to_owned()), "{seen:?}");
+        let failed = seen.iter().any(|signal| signal.starts_with("Error"));
+        assert_eq!(failed, body.contains("error"), "{seen:?}");
+    }
+}
+
+fn an_event() -> impl Strategy<Value = String> {
+    proptest::sample::select(vec![
+        format!("data: {DELTA}"),
+        format!("data:{STOP}"),
+        format!("data: {USAGE}"),
+        "data: [DONE]".to_owned(),
+        ": comment".to_owned(),
+        "event: ping\ndata: {\"type\": \"ping\"}".to_owned(),
+        "data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1}}".to_owned(),
+        "data: {\"error\":{\"message\":\"m\",\"code\":5}}".to_owned(),
+        "data: not json".to_owned(),
+        String::new(),
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}".to_owned(),
+        "data: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"delta\":\"x\"}".to_owned(),
+        format!("data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":1}},\"pad\":\"{}\"}}", "p".repeat(MAX_HELD)),
+    ])
+}
+
+proptest! {
+    #[test]
+    fn however_a_stream_is_cut_it_tells_and_forwards_the_same(
+        events in proptest::collection::vec(an_event(), 0..12),
+        end in proptest::sample::select(vec!["\n", "\r\n", "\r"]),
+        cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..24),
+        hide in any::<bool>(),
+        unterminated in any::<bool>(),
+        operation in proptest::sample::select(vec![
+            Operation::Messages, Operation::ChatCompletions, Operation::Responses]),
+    ) {
+        let mut text: String = events.iter().flat_map(|event| [event.as_str(), "\n\n"]).collect();
+        if unterminated {
+            text.truncate(text.trim_end().len());
+        }
+        let text = text.replace('\n', end);
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        places.extend([0, text.len()]);
+        places.sort_unstable();
+        let chunks: Vec<&[u8]> = places.windows(2).map(|two| &text.as_bytes()[two[0]..two[1]]).collect();
+        let cut = read(operation, hide, &chunks);
+        let uncut = read(operation, hide, &[text.as_bytes()]);
+        prop_assert_eq!(&cut.0, &uncut.0);
+        prop_assert_eq!(String::from_utf8_lossy(&cut.1), String::from_utf8_lossy(&uncut.1));
+        prop_assert_eq!(cut.2, uncut.2);
+        if !hide {
+            prop_assert_eq!(cut.1, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..8)) {
+        let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+        for operation in [Operation::Messages, Operation::ChatCompletions, Operation::Responses] {
+            for hide in [false, true] {
+                read(operation, hide, &chunks);
+            }
+            for chunk in &chunks {
+                read_whole(operation, chunk, &mut |_| {});
+                let _fault = crate::dialect::read_fault(chunk);
+            }
+        }
+    }
+}
