@@ -17,7 +17,7 @@ use std::{
 use crate::{
     clock::UnixTime,
     metering::PriceList,
-    routing::Rings,
+    routing::{Policy, Rings},
     session::SessionParams,
     telemetry::LogParams,
     types::{CallerName, KeyDigest, Secret, TenantId},
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub models: ModelTable,
     /// Where sessions are placed.
     pub rings: Rings,
+    /// Which endpoint a request goes to. Its sessions outlive the snapshot.
+    pub policy: Arc<dyn Policy>,
     /// What tokens cost.
     pub prices: PriceList,
 }
@@ -75,7 +77,61 @@ pub struct ServerParams {
     pub session_headers: Vec<String>,
     /// Where warm sessions are kept over a restart.
     pub state_file: Option<PathBuf>,
-    /// Placement, waiting, and the sizes of what is remembered.
+    /// What is logged and how.
+    pub log: LogParams,
+    /// Reload when the file changes, not only on SIGHUP.
+    pub watch: bool,
+}
+
+/// PEM files for the TLS listener.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsParams {
+    /// Certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// Upper bounds on what a client may make us hold or wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Bytes of one request body, after decompression.
+    pub max_body: u64,
+    /// Bytes of all request bodies held at once.
+    pub max_buffered: u64,
+    /// From the request's head to the last byte of its body.
+    pub upload_timeout: Duration,
+    /// One write to a client that does not read.
+    pub write_timeout: Duration,
+    /// Header fields of one request.
+    pub max_headers: usize,
+    /// Bytes of all header names and values of one request.
+    pub max_header_bytes: usize,
+    /// Nesting of arrays and objects in a body.
+    pub max_depth: usize,
+}
+
+/// Heart-beats: they keep idle proxies from cutting, and cost us the provider's status line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Heartbeat {
+    /// Off unless asked for.
+    pub enabled: bool,
+    /// Silence before the first one.
+    pub after: Duration,
+    /// Between two.
+    pub every: Duration,
+}
+
+/// How long a `200` is held until its first content, so that an error in it can still be replayed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// Anthropic Messages and Chat Completions.
+    pub default: Duration,
+    /// Responses, whose lifecycle events come long before content.
+    pub responses: Duration,
+}
+
+/// Placement, waiting, and the sizes of what is remembered.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RoutingParams {
     /// How long a warm session waits for its rate-limited endpoint before it moves.

@@ -10,12 +10,12 @@ use crate::{
 /// Brings every gauge up to date.
 pub(super) fn refresh(live: &Live, now: Moment) {
     let metrics = Metrics::global();
+    let snapshot = live.snapshot.load();
     metrics.in_flight.set(live.flights.running());
     metrics.live_output.set(live.flights.live_output());
     metrics.buffered.set(i64::try_from(live.buffers.held()).unwrap_or(i64::MAX));
-    metrics.waiting.set(i64::try_from(live.policy.waiting()).unwrap_or(i64::MAX));
+    metrics.waiting.set(i64::try_from(snapshot.policy.waiting()).unwrap_or(i64::MAX));
     metrics.refresh_ratio();
-    let snapshot = live.snapshot.load();
     // Endpoints and domains that a reload took away must not linger.
     metrics.endpoint_state.reset();
     metrics.domain_open.reset();
@@ -30,11 +30,18 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     for domain in snapshot.pool.domain_views(now) {
         for class in &domain.classes {
             let labels = [domain.name.as_str(), class.class.as_str()];
-            metrics.domain_open.with_label_values(&labels).set(class.opens_in_s);
-            for level in &class.levels {
-                let labels = [labels[0], labels[1], level.kind.label()];
-                metrics.domain_headroom.with_label_values(&labels).set(level.share);
+            metrics.domain_open.with_label_values(&labels).set(class.open_in_seconds);
+            for level in &class.headroom {
+                let labels = [labels[0], labels[1], level.kind];
+                if let (Some(remaining), Some(limit)) = (level.remaining, level.limit.filter(|limit| *limit > 0)) {
+                    metrics.domain_headroom.with_label_values(&labels).set(share(remaining, limit));
+                }
             }
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share for people")]
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
 }

@@ -32,7 +32,7 @@ pub(super) struct Status {
 /// The state of the gateway, with its `sessions` hottest sessions.
 pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
     let snapshot = live.snapshot.load();
-    let table = live.policy.sessions();
+    let table = snapshot.policy.sessions();
     Status {
         version: env!("CARGO_PKG_VERSION"),
         draining: live.flights.is_draining(),
@@ -40,7 +40,7 @@ pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
         requests_in_flight: live.flights.running(),
         live_output_tokens: live.flights.live_output(),
         buffered_bytes: live.buffers.held(),
-        waiting: live.policy.waiting(),
+        waiting: snapshot.policy.waiting(),
         sessions_known: table.len(),
         links_known: live.links.len(),
         objects_known: live.owners.len(),

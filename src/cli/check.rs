@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, io::Write, path::PathBuf, process::ExitCode};
 
-use crate::config::{self, Config, Host};
+use crate::{
+    config::{self, Config, Host},
+    server::LiveReport,
+};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -13,17 +16,8 @@ pub(super) struct Args {
     live: bool,
 }
 
-/// What asking the providers found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LiveReport {
-    /// For people, such as `8 keys = 3 organisations: 3 limits, not 8`.
-    pub lines: Vec<String>,
-    /// Whether every key was accepted.
-    pub ok: bool,
-}
-
-/// Asks each provider with each key. Lives above this module, because it needs the whole gateway.
-pub type Live = fn(&Config) -> anyhow::Result<LiveReport>;
+/// Asks each provider with each key: [`crate::server::live_check`], or a test's stand-in.
+type Live = fn(&Config) -> anyhow::Result<LiveReport>;
 
 pub(super) fn run(
     args: &Args,

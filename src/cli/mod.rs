@@ -9,6 +9,8 @@ mod connect;
 mod endpoint;
 mod http;
 mod import;
+mod serve;
+mod sim;
 
 use std::{
     convert::Infallible,
@@ -21,8 +23,6 @@ use clap::{Parser, Subcommand};
 
 use crate::types::Secret;
 
-pub use check::{Live, LiveReport};
-
 /// The edge gateway for fleets of LLM agents.
 #[derive(Parser, Debug)]
 #[command(name = "warmkey", version, about, disable_help_subcommand = true)]
@@ -33,6 +33,10 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Run the gateway; without a file, a demo that needs no key
+    Serve(serve::Args),
+    /// Run the simulated provider by itself, or drive agents at a gateway
+    Sim(sim::Args),
     /// Check a configuration: every fault at once, with line and remedy
     Check(check::Args),
     /// List endpoints of a running gateway, or take one out and in
@@ -60,7 +64,11 @@ pub fn main() -> ExitCode {
     };
     let out = &mut io::stdout().lock();
     let result = match cli.command {
-        Command::Check(args) => check::run(&args, &crate::config::ThisHost, None, out),
+        Command::Serve(args) => serve::run(&args, out),
+        Command::Sim(args) => asynchronous(sim::run(&args, out)),
+        Command::Check(args) => {
+            check::run(&args, &crate::config::ThisHost, Some(crate::server::live_check), out)
+        }
         Command::Endpoint(command) => asynchronous(endpoint::run(&command, out)),
         Command::Connect(args) => asynchronous(connect::run(&args, out)),
         Command::Import(command) => import::run(&command, out),

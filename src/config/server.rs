@@ -7,8 +7,9 @@ use super::{
     scalar::size_remedy,
     value,
 };
-use crate::snapshot::{
-    Bounds, Heartbeat, Hold, RoutingParams, ServerParams, TlsParams,
+use crate::{
+    snapshot::{Bounds, Heartbeat, Hold, RoutingParams, ServerParams, TlsParams},
+    telemetry::{LogFormat, LogParams},
 };
 
 pub(super) const fn secs(n: u64) -> Duration {

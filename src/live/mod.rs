@@ -18,7 +18,6 @@ pub use flights::{Flight, Flights};
 
 use crate::{
     metering::Learned,
-    routing::Policy,
     session::{Links, Owners},
     snapshot::Snapshot,
     types::{ModelName, ProviderName},
@@ -34,8 +33,6 @@ pub struct Live {
     pub owners: Owners,
     /// Tokens per byte and the like.
     pub learned: Learned,
-    /// Which endpoint.
-    pub policy: Box<dyn Policy>,
     /// Request bodies held.
     pub buffers: Arc<Buffers>,
     /// Requests under way.

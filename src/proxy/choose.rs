@@ -48,8 +48,6 @@ pub(crate) struct Wish<'a> {
     pub pin: Option<&'a EndpointName>,
     /// Its session.
     pub session: Option<SessionKey>,
-    /// Its parent.
-    pub parent: Option<SessionKey>,
     /// What places it when nothing is warm.
     pub seed: u64,
     /// The model has spoken before.
@@ -63,15 +61,14 @@ pub(crate) async fn choose(
     wish: &Wish<'_>,
     tried: &[Tried],
 ) -> Result<Choice, NoChoice> {
-    let live = Arc::clone(&x.live);
     let snapshot = Arc::clone(&x.snapshot);
-    let ring = snapshot.rings.of(wish.model);
+    let Some(ring) = snapshot.rings.of(wish.model) else {
+        return Err(NoChoice::Denied(deny(Reason::NoEndpoint, 1)));
+    };
     for _ in 0..RACES {
         let ask = Ask {
             session: wish.session,
             seed: wish.seed,
-            parent: wish.parent,
-            model: wish.model,
             ring,
             lane: wish.lane,
             pin: wish.pin,
@@ -79,16 +76,16 @@ pub(crate) async fn choose(
             waited: x.waited,
             has_history: wish.has_history,
         };
-        match live.policy.decide(&ask, clock::now()) {
+        match snapshot.policy.decide(&ask, clock::now()) {
             Decision::Go { endpoint, affinity } => match endpoint.acquire(wish.lane, clock::now()) {
                 Ok(slot) => return Ok(Choice { endpoint, slot, affinity }),
                 // Somebody else took the trial or the pace meanwhile: ask again.
                 Err(_) => tokio::task::yield_now().await,
             },
-            Decision::Wait { until, guard, .. } => {
+            Decision::Wait { until, waiter, .. } => {
                 let started = clock::now();
                 let waited = line.attend(pingora_timeout::sleep(started.until(until))).await;
-                drop(guard);
+                drop(waiter);
                 // At least a moment, so that a wait which is over at once still counts.
                 x.waited += clock::now().since(started).max(Duration::from_millis(1));
                 waited.map_err(NoChoice::Lost)?;

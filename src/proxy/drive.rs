@@ -141,16 +141,15 @@ impl<'a, 'l> Drive<'a, 'l> {
     }
 
     async fn choose(&mut self) -> Result<Choice, NoChoice> {
-        let (session, parent, seed) = match &self.x.identity {
-            Some(identity) => (identity.key, identity.parent, identity.opener),
-            None => (None, None, 0),
+        let (session, seed) = match &self.x.identity {
+            Some(identity) => (identity.key, seed_of(identity)),
+            None => (None, 0),
         };
         let wish = Wish {
             model: &self.call.model,
             lane: self.lane,
             pin: self.call.pin.as_ref(),
             session,
-            parent,
             seed,
             has_history: self.call.has_history,
         };
@@ -213,21 +212,17 @@ impl<'a, 'l> Drive<'a, 'l> {
             return;
         }
         x.affinity = Some(choice.affinity);
-        x.turn = session.map(|session| {
-            x.live.policy.started(
-                &Start {
-                    session,
-                    parent: x.identity.as_ref().and_then(|identity| identity.parent),
-                    model: &self.call.model.label,
-                    endpoint: &choice.endpoint,
-                    affinity: choice.affinity,
-                    ttl: x.ttl,
-                    context_bytes: x.request_bytes,
-                    first_try: self.count == 1,
-                },
-                now,
-            )
-        });
+        let start = Start {
+            session,
+            parent: x.identity.as_ref().and_then(|identity| identity.parent),
+            model: &self.call.model.label,
+            endpoint: &choice.endpoint,
+            affinity: choice.affinity.0,
+            ttl: x.ttl,
+            context_bytes: x.request_bytes,
+            first_try: self.count == 1,
+        };
+        x.turn = Some(x.snapshot.policy.started(&start, now));
     }
 
     fn learn(&self, choice: &Choice, answer: &Answer) {
@@ -258,7 +253,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         choice.slot.answered(now);
         self.x.answered = Some(now);
         if let Some(turn) = &mut self.x.turn {
-            turn.answered(now);
+            turn.answered();
         }
         let params = &choice.endpoint.provider().params;
         let hold = &self.x.snapshot.server.hold;
@@ -297,7 +292,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             }
             Ended::Interrupted(cut) => {
                 let (failure, _) = self.of_cut(cut.clone());
-                let _ = choice.slot.failed(failure, clock::now());
+                let _ = choice.slot.failed(&failure, clock::now());
                 self.record(&choice, AttemptOutcome::Interrupted, Some(status), false, started);
                 Step::Ended(Ending::Interrupted(cut))
             }
@@ -309,7 +304,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             Cut::Broken | Cut::Truncated => Failure::Broken,
             Cut::Idle | Cut::Overdue => Failure::Timeout,
             Cut::Reported(fault) => {
-                classify_event(fault, &self.asked()).failure(false).unwrap_or(Failure::ServerError)
+                classify_event(fault, &self.asked(), clock::unix_now()).failure(false).unwrap_or(Failure::ServerError)
             }
         };
         let last = match cut {
@@ -366,7 +361,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         started: Moment,
     ) -> Step {
         let now = clock::now();
-        let effect = choice.slot.failed(failure, now);
+        let effect = choice.slot.failed(&failure, now);
         super::cooling::tell(&choice.endpoint, &failure, &effect, now);
         if effect.check_key {
             self.x.live.check_wanted.notify_one();
@@ -400,7 +395,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                 Step::Same(choice.endpoint, after)
             }
             Next::Ask if !over && !exhausted && !effect.callers_own => {
-                self.tried.push(Tried::of(&choice.endpoint, rate_limited));
+                self.tried.push(Tried::new(&choice.endpoint, rate_limited));
                 self.last = Some(last);
                 Step::Ask
             }
@@ -440,6 +435,12 @@ impl<'a, 'l> Drive<'a, 'l> {
             spent: clock::now().since(started),
         });
     }
+}
+
+/// What places a session that is warm nowhere: its own hash, so that fifty twins spread; the opening
+/// where nothing else is known.
+fn seed_of(identity: &crate::session::Identity) -> u64 {
+    identity.key.map_or(identity.opener, |key| (key.0 >> 64) as u64)
 }
 
 fn is_of_account(failure: &Failure) -> bool {

@@ -134,7 +134,7 @@ impl ProxyHttp for Gateway {
         match verdict.failure(false).filter(|_| !observe) {
             None => pass.slot.answered(now),
             Some(failure) => {
-                let effect = pass.slot.failed(failure, now);
+                let effect = pass.slot.failed(&failure, now);
                 super::cooling::tell(&pass.way.endpoint, &failure, &effect, now);
                 if effect.check_key {
                     x.live.check_wanted.notify_one();
@@ -187,7 +187,7 @@ impl ProxyHttp for Gateway {
             && ours
         {
             let failure = failure_of(fault);
-            let effect = pass.slot.failed(failure, clock::now());
+            let effect = pass.slot.failed(&failure, clock::now());
             super::cooling::tell(&pass.way.endpoint, &failure, &effect, clock::now());
         }
         if !committed && ours {

@@ -14,7 +14,7 @@ use super::{denial::Denial, exchange::Exchange, route::Target};
 use crate::{
     clock,
     dialect::{HardPin, PinKind},
-    routing::Ring,
+    routing::{Ring, endpoint_of},
     session::Owner,
     types::Reason,
     upstream::{Endpoint, Lane, PassRule, Provider},
@@ -121,14 +121,14 @@ fn owner(x: &Exchange, pins: &[HardPin]) -> Result<Option<Arc<Endpoint>>, Denial
 /// Pingora's load balancer places a tenant by rendezvous over the provider's accounts.
 fn place(x: &Exchange, provider: &Provider) -> Result<Arc<Endpoint>, Denial> {
     let key = xxh3_64(x.tenant.as_str().as_bytes()).to_le_bytes();
-    let ring: Option<&Arc<Ring>> = x.snapshot.rings.passthrough(&provider.params.name);
+    let ring: Option<&Arc<Ring>> = x.snapshot.rings.of_provider(&provider.params.name);
     let now = clock::now();
     ring.and_then(|ring| {
         let accept = |backend: &pingora_load_balancing::Backend, _healthy: bool| {
-            ring.endpoint_of(backend).is_some_and(|endpoint| endpoint.availability(Lane::PASSTHROUGH, now).usable())
+            endpoint_of(backend).is_some_and(|endpoint| endpoint.availability(Lane::PASSTHROUGH, now).usable())
         };
         let backend = ring.balancer().select_with(&key, 64, accept)?;
-        ring.endpoint_of(&backend).map(Arc::clone)
+        endpoint_of(&backend).map(Arc::clone)
     })
     .ok_or_else(|| {
         Denial::retry(

@@ -25,7 +25,11 @@ pub(crate) fn settle(x: &mut Exchange) {
     let charge = charge(x, &usage);
     learn(x, session);
     if let Some(turn) = x.turn.take() {
-        turn.settled(&TurnFacts { usage, charge: charge.unwrap_or_default(), context_bytes: x.request_bytes });
+        turn.settled(&TurnFacts {
+            context_tokens: usage.total_input(),
+            output_tokens: usage.output,
+            charged: charge.unwrap_or_default(),
+        });
     }
     let receipt = Receipt {
         id: x.id,

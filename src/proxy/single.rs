@@ -62,7 +62,7 @@ pub(crate) async fn single(
     let (ending, outcome, status) = match sent {
         Err(lost) => (Ending::Lost(lost), AttemptOutcome::Cancelled, None),
         Ok(Err(Broken { failure, .. })) => {
-            let effect = slot.failed(failure, clock::now());
+            let effect = slot.failed(&failure, clock::now());
             super::cooling::tell(endpoint, &failure, &effect, clock::now());
             (LastWord::Broken(failure).ending(), failure.outcome(), None)
         }
@@ -141,7 +141,7 @@ async fn refused(
     match verdict.failure(false).filter(|_| !observe) {
         None => slot.answered(clock::now()),
         Some(failure) => {
-            let effect = slot.failed(failure, clock::now());
+            let effect = slot.failed(&failure, clock::now());
             super::cooling::tell(endpoint, &failure, &effect, clock::now());
             if effect.check_key {
                 x.live.check_wanted.notify_one();

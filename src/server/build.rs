@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     live::{Buffers, Flights, Live},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
-    routing::{Pinned, PolicyParams, Rings},
+    routing::{Pinned, PinnedParams, Policy, Rings},
     session::{Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
     snapshot::{Callers, SimParams, Snapshot},
@@ -25,8 +25,9 @@ use crate::{
 pub(super) const POOLED: usize = 4_096;
 
 /// Everything configured, with live state taken over from `old`.
-pub(super) fn snapshot(config: &Config, old: Option<&Pool>) -> anyhow::Result<Snapshot> {
+pub(super) fn snapshot(config: &Config, old: Option<&Pool>, policy: &Arc<Pinned>) -> anyhow::Result<Snapshot> {
     let pool = Pool::build(config.providers.clone(), config.endpoints.clone(), old).map_err(faults)?;
+    let policy: Arc<dyn Policy> = Arc::<Pinned>::clone(policy);
     let models = ModelTable::build(config.models.clone(), &pool).map_err(faults)?;
     let rings = Rings::build(&pool, &models);
     let headers = config.server.session_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
@@ -38,8 +39,14 @@ pub(super) fn snapshot(config: &Config, old: Option<&Pool>) -> anyhow::Result<Sn
         pool: Arc::new(pool),
         models,
         rings,
+        policy,
         prices: prices(config),
     })
+}
+
+/// What we may send to, by itself.
+pub(super) fn pool(config: &Config) -> anyhow::Result<Pool> {
+    Pool::build(config.providers.clone(), config.endpoints.clone(), None).map_err(faults)
 }
 
 fn faults(faults: Vec<PoolFault>) -> anyhow::Error {
@@ -60,28 +67,27 @@ fn prices(config: &Config) -> PriceList {
 }
 
 /// What the policy is told.
-pub(super) fn policy(config: &Config) -> PolicyParams {
+pub(super) fn policy(config: &Config) -> PinnedParams {
     let routing = &config.routing;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a checked ratio of a few units")]
-    let load_factor_percent = (routing.headroom * 100.0).round() as u32;
-    PolicyParams {
+    let load_percent = (routing.headroom * 100.0).round() as u32;
+    PinnedParams {
         wait_max: routing.wait_max,
         max_waiters: routing.max_waiting,
-        load_factor_percent,
+        load_percent,
         max_sessions: routing.sessions,
     }
 }
 
 /// Everything that outlives a reload.
-pub(super) fn live(config: &Config) -> anyhow::Result<Live> {
+pub(super) fn live(config: &Config, policy: &Arc<Pinned>) -> anyhow::Result<Live> {
     let start = u64::try_from(clock::unix_now().0.as_nanos() & u128::from(u64::MAX)).unwrap_or(0);
     let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
     Ok(Live {
-        snapshot: ArcSwap::from_pointee(snapshot(config, None)?),
+        snapshot: ArcSwap::from_pointee(snapshot(config, None, policy)?),
         links: Links::new(links, start ^ fastrand::u64(..)),
         owners: Owners::new(config.routing.objects),
         learned: Learned::new(),
-        policy: Box::new(Pinned::new(policy(config))),
         buffers: Arc::new(Buffers::default()),
         flights: Arc::new(Flights::default()),
         usage_refused: Mutex::new(HashSet::new()),

@@ -29,13 +29,14 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use live_check::live_check;
+pub use live_check::{LiveReport, live_check};
 
 use crate::{
     admin::Admin,
     config::{self, Config, ThisHost},
     live::Live,
     proxy::{Gateway, Upstreams},
+    routing::Pinned,
     sim::Sim,
     telemetry,
 };
@@ -97,7 +98,8 @@ async fn run(
         Some(params) => Some(Sim::start(build::sim(params)).await.context("starting the simulated provider")?),
         None => None,
     };
-    let live = Arc::new(build::live(&config)?);
+    let policy = Arc::new(Pinned::new(build::policy(&config)));
+    let live = Arc::new(build::live(&config, &policy)?);
     state::restore(&live, config.server.state_file.as_deref());
     let upstreams = Arc::new(Upstreams::new(build::POOLED));
     let (stop, stopping) = watch::channel(false);
@@ -117,7 +119,7 @@ async fn run(
     listeners.start(&config.server, &conf, gateway, admin, &stopping, &mut services)?;
     let mut upkeep = JoinSet::new();
     upkeep::start(&live, &upstreams, &mut upkeep);
-    reload::start(&live, path, &config, &mut upkeep);
+    reload::start(&live, policy, path, &config, &mut upkeep);
     upkeep::first_checks(&live, &upstreams).await;
     tell(&started);
     tracing::info!(data = ?started.data, admin = %started.admin, version = env!("CARGO_PKG_VERSION"), "serving");

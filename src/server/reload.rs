@@ -19,6 +19,7 @@ use super::build;
 use crate::{
     config::{self, Config, ThisHost},
     live::Live,
+    routing::Pinned,
     telemetry::Metrics,
 };
 
@@ -27,14 +28,14 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts the watch; it ends with the set.
-pub(super) fn start(live: &Arc<Live>, path: Option<PathBuf>, config: &Config, tasks: &mut JoinSet<()>) {
+pub(super) fn start(live: &Arc<Live>, policy: Arc<Pinned>, path: Option<PathBuf>, config: &Config, tasks: &mut JoinSet<()>) {
     let Some(path) = path else { return };
     let files = config.files.clone();
     let watch = config.server.watch;
-    tasks.spawn(watch_files(Arc::clone(live), path, files, watch));
+    tasks.spawn(watch_files(Arc::clone(live), policy, path, files, watch));
 }
 
-async fn watch_files(live: Arc<Live>, path: PathBuf, mut files: Vec<PathBuf>, watch: bool) {
+async fn watch_files(live: Arc<Live>, mut policy: Arc<Pinned>, path: PathBuf, mut files: Vec<PathBuf>, watch: bool) {
     let Ok(mut hup) = signal(SignalKind::hangup()) else {
         tracing::error!("cannot listen for SIGHUP; settings are fixed until a restart");
         return;
@@ -49,8 +50,8 @@ async fn watch_files(live: Arc<Live>, path: PathBuf, mut files: Vec<PathBuf>, wa
         if !asked && now == seen {
             continue;
         }
-        if let Some(read) = reload(&live, &path) {
-            files = read;
+        if let Some((read, reconfigured)) = reload(&live, &policy, &path) {
+            (files, policy) = (read, reconfigured);
         }
         seen = times(&path, &files);
     }
@@ -68,7 +69,7 @@ fn times(path: &Path, files: &[PathBuf]) -> Vec<Stamp> {
 }
 
 /// Reads the settings again. On success says which files they came from.
-fn reload(live: &Live, path: &Path) -> Option<Vec<PathBuf>> {
+fn reload(live: &Live, policy: &Pinned, path: &Path) -> Option<(Vec<PathBuf>, Arc<Pinned>)> {
     let result = |label| Metrics::global().reloads.with_label_values(&[label]).inc();
     let config = match config::load(path, &ThisHost) {
         Ok(config) => config,
@@ -82,13 +83,14 @@ fn reload(live: &Live, path: &Path) -> Option<Vec<PathBuf>> {
     if old.server.listen != config.server.listen || old.server.admin != config.server.admin {
         tracing::warn!("listeners changed: that takes effect with a restart");
     }
-    match build::snapshot(&config, Some(&old.pool)) {
+    // The same sessions, under the new knobs.
+    let policy = Arc::new(policy.with_params(build::policy(&config)));
+    match build::snapshot(&config, Some(&old.pool), &policy) {
         Ok(snapshot) => {
-            live.policy.reconfigure(build::policy(&config));
             live.snapshot.store(Arc::new(snapshot));
             result("ok");
             tracing::info!(file = %path.display(), endpoints = config.endpoints.len(), "settings reloaded");
-            Some(config.files)
+            Some((config.files, policy))
         }
         Err(fault) => {
             result("refused");

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock,
     live::Live,
-    routing::TableDump,
+    routing::SavedTable,
     session::{LinksDump, OwnersDump},
 };
 
@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize, Deserialize)]
 struct State {
     version: u32,
-    sessions: TableDump,
+    sessions: SavedTable,
     links: LinksDump,
     owners: OwnersDump,
 }
@@ -46,9 +46,10 @@ pub(super) fn restore(live: &Live, file: Option<&Path>) {
             let (now, unix) = (clock::now(), clock::unix_now());
             live.links.restore(&state.links, now, unix);
             live.owners.restore(&state.owners, unix);
-            let pool = &live.snapshot.load().pool;
-            live.policy.sessions().restore(state.sessions, pool, now, unix);
-            tracing::info!(file = %file.display(), sessions = live.policy.sessions().len(), "state restored");
+            let snapshot = live.snapshot.load();
+            let endpoint = |name: &str| snapshot.pool.endpoint(name).cloned();
+            let sessions = snapshot.policy.sessions().restore(&state.sessions, endpoint, now, unix);
+            tracing::info!(file = %file.display(), sessions, "state restored");
         }
         Ok(state) => {
             tracing::warn!(file = %file.display(), version = state.version, "state file of another version, starting cold");
@@ -66,7 +67,7 @@ pub(super) fn save(live: &Live, file: Option<&Path>) {
     let (now, unix) = (clock::now(), clock::unix_now());
     let state = State {
         version: VERSION,
-        sessions: live.policy.sessions().dump(now, unix),
+        sessions: live.snapshot.load().policy.sessions().dump(now, unix),
         links: live.links.dump(now, unix),
         owners: live.owners.dump(unix),
     };

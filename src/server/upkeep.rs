@@ -102,7 +102,9 @@ async fn save_state(live: Arc<Live>) {
 /// Pingora's view of health is for its readiness, its log and its metrics; ours is the truth.
 async fn publish_health(live: Arc<Live>) {
     loop {
-        live.snapshot.load_full().rings.publish_health().await;
+        for ring in live.snapshot.load_full().rings.all() {
+            ring.balancer().backends().run_health_check(false).await;
+        }
         tokio::time::sleep(CHECKS).await;
     }
 }
