@@ -3,7 +3,6 @@
 //! The bodies are an agent's: tool schemas, then turns of code full of `\n` and `\"`, tool calls and
 //! their results.
 
-#![expect(missing_docs, reason = "criterion's macro makes a public function")]
 #![expect(clippy::expect_used, reason = "a benchmark may stop")]
 
 use std::hint::black_box;
@@ -13,19 +12,17 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 use warmkey::{
     dialect::{ScanLimits, scan},
-    types::Operation,
+    types::{Dialect, Operation},
 };
 
 const CODE: &str = "    let mut total = 0;\n    for (name, size) in &entries {\n        println!(\"{name}: {size}\");\n        total += size;\n    }\n    Ok(total)\n}\n\n/// Reads \"entries\" from a folder.\n";
 
 fn body(operation: Operation, size: usize) -> Bytes {
+    let anthropic = operation.dialect() == Dialect::Anthropic;
     let schema = json!({"type": "object", "properties": {"path": {"type": "string", "description": "Where to look."},
         "limit": {"type": "integer", "minimum": 1}}, "required": ["path"], "additionalProperties": false});
     let tools: Vec<_> = (0..if size < 4_000 { 1 } else { 20 })
-        .map(|n| match operation {
-            Operation::Messages => json!({"name": format!("tool_{n}"), "description": CODE, "input_schema": schema}),
-            _ => json!({"type": "function", "function": {"name": format!("tool_{n}"), "description": CODE, "parameters": schema}}),
-        })
+        .map(|n| if anthropic { json!({"name": format!("tool_{n}"), "description": CODE, "input_schema": schema}) } else { json!({"type": "function", "function": {"name": format!("tool_{n}"), "description": CODE, "parameters": schema}}) })
         .collect();
     let mut messages = vec![json!({"role": "user", "content": "Find out why the build fails."})];
     let mut written = 0;
@@ -35,17 +32,18 @@ fn body(operation: Operation, size: usize) -> Bytes {
         }
         let (call, text) = (format!("call_{n}"), CODE.repeat(1 + n % 12));
         written += text.len() + 400;
-        let turn = match operation {
-            Operation::Messages => [
+        let turn = if anthropic {
+            [
                 json!({"role": "assistant", "content": [{"type": "text", "text": "I look."},
                     {"type": "tool_use", "id": call, "name": "tool_1", "input": {"path": "/src/main.rs"}}]}),
                 json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": text}]}),
-            ],
-            _ => [
+            ]
+        } else {
+            [
                 json!({"role": "assistant", "content": "I look.", "tool_calls": [{"id": call, "type": "function",
                     "function": {"name": "tool_1", "arguments": "{\"path\":\"/src/main.rs\"}"}}]}),
                 json!({"role": "tool", "tool_call_id": call, "content": text}),
-            ],
+            ]
         };
         messages.extend(turn);
     }

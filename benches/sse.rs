@@ -1,6 +1,5 @@
 //! Reading streamed answers as they pass, in chunks as a network brings them.
 
-#![expect(missing_docs, reason = "criterion's macro makes a public function")]
 #![expect(clippy::expect_used, reason = "a benchmark may stop")]
 
 use std::{fs, hint::black_box, path::Path};

@@ -54,7 +54,8 @@ pub enum Signal<'a> {
     Delta {
         /// What kind.
         kind: DeltaKind,
-        /// The text, still escaped.
+        /// The text, still escaped. (In a whole Anthropic answer a tool's arguments are an object: its
+        /// text as it stands.)
         raw: &'a [u8],
     },
     /// The model called a tool under this id.

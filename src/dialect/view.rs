@@ -20,7 +20,12 @@ pub struct Value<T> {
 /// One block of the prompt, in the order in which providers cache: tools, system, messages.
 ///
 /// A tool definition, a system block (a plain string is one block) or a content block of a message
-/// (string content is one block; in Responses, an input item is one block).
+/// (string content is one block; in chat each tool call is one, too; in Responses, an input item is
+/// one block).
+///
+/// A block of nothing but text stands for its text: its span is the text's string, quotes included,
+/// so that `"x"` and `[{"type":"text","text":"x","cache_control":..}]`, which are one prompt to a
+/// provider, are one to a fingerprint. Clients rewrite one into the other to move their marker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Block {
     /// The part of the prompt it belongs to.
@@ -28,10 +33,12 @@ pub struct Block {
     /// Its raw bytes.
     pub span: Span,
     /// The `cache_control` member inside it, with the comma that separates it, which a fingerprint
-    /// must leave out: clients move the marker from turn to turn.
+    /// must leave out: clients move the marker from turn to turn. Empty, at the span's end, where a
+    /// breakpoint stands on this block but outside of the span (pure text; a marker for the whole
+    /// request, which stands on its last block).
     pub marker: Option<Span>,
-    /// The block opens a new message (so that a fingerprint can tell two blocks of one message from
-    /// two messages), and this hashes what stands around its content (the role).
+    /// The block opens a new message: a fingerprint can tell two blocks of one message from two
+    /// messages.
     pub opens_message: bool,
     /// It is Claude Code's attribution block (`x-anthropic-billing-header: ...`), whose bytes may
     /// change from turn to turn: no part of a fingerprint.

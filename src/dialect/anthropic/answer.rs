@@ -1,5 +1,7 @@
 //! Answers: the events of a stream, or one message.
 
+use memchr::memchr;
+
 use crate::{
     dialect::{
         answer::{EventKind, MAX_DEPTH, See, count, delta, error, id, members_or_skip, objects_or_skip},
@@ -46,6 +48,12 @@ impl Answer {
 
     /// Reads one event's data.
     pub(in crate::dialect) fn event(&mut self, data: &[u8], see: See<'_>) -> EventKind {
+        if let Some((kind, raw)) = usual_delta(data) {
+            if !delta(see, kind, raw) {
+                see(Signal::Lifecycle);
+            }
+            return EventKind::Answer;
+        }
         let mut walker = Walker::new(data, MAX_DEPTH);
         let mut seen = Seen::default();
         // An event that is not JSON is the client's to complain about; it passes.
@@ -169,6 +177,25 @@ impl Answer {
     }
 }
 
+/// Reads a delta in the very form in which the provider writes it: nine events in ten, at a fraction of
+/// a walk's cost. Any other form, or a quote in the text, is left to the walk.
+fn usual_delta(data: &[u8]) -> Option<(DeltaKind, &[u8])> {
+    let rest = data.strip_prefix(br#"{"type":"content_block_delta","index":"#)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest.get(digits.max(1)..)?.strip_prefix(br#","delta":{"type":""#)?;
+    let (kind, rest) = if let Some(rest) = rest.strip_prefix(br#"text_delta","text":""#) {
+        (DeltaKind::Text, rest)
+    } else if let Some(rest) = rest.strip_prefix(br#"input_json_delta","partial_json":""#) {
+        (DeltaKind::ToolArguments, rest)
+    } else {
+        (DeltaKind::Thinking, rest.strip_prefix(br#"thinking_delta","thinking":""#)?)
+    };
+    // Events are padded with spaces before their last brace.
+    let raw = rest.strip_suffix(b"}")?.trim_ascii_end().strip_suffix(br#""}"#)?;
+    // Without a quote inside, and with no backslash before it, the last quote is the closing one.
+    (!raw.ends_with(b"\\") && memchr(b'"', raw).is_none()).then_some((kind, raw))
+}
+
 /// Reads a whole answer that was not streamed.
 pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> {
     let mut answer = Answer::default();
@@ -251,5 +278,41 @@ fn stop(reason: &[u8]) -> Option<StopKind> {
         b"tool_use" => Some(StopKind::ToolUse),
         b"max_tokens" | b"model_context_window_exceeded" => Some(StopKind::Length),
         _ => Some(StopKind::Other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_finds_what_the_walk_finds() {
+        for text in ["", "hi", r"a\n\u00e9 {}", r#"say \"x\""#, r"back\\", r"\\\\ x"] {
+            for (name, key) in
+                [("text_delta", "text"), ("input_json_delta", "partial_json"), ("thinking_delta", "thinking")]
+            {
+                for pad in ["", "    "] {
+                    let data = format!(
+                        r#"{{"type":"content_block_delta","index":12,"delta":{{"type":"{name}","{key}":"{text}"}}{pad}}}"#
+                    );
+                    let spaced = data.replace(r#"{"type":"content"#, r#"{ "type":"content"#);
+                    let seen = |data: &str| {
+                        let mut seen = Vec::new();
+                        Answer::default()
+                            .event(data.as_bytes(), &mut |signal| seen.push(format!("{signal:?}")));
+                        seen
+                    };
+                    assert!(usual_delta(spaced.as_bytes()).is_none());
+                    assert_eq!(seen(&data), seen(&spaced), "{data}");
+                    assert_eq!(seen(&data).len(), 1, "{data}");
+                }
+            }
+        }
+        assert!(
+            usual_delta(
+                br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#
+            )
+            .is_some()
+        );
     }
 }

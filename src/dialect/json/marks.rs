@@ -9,8 +9,8 @@ use wide::u8x64;
 const BLOCK: usize = 64;
 const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
 
-/// An iterator over the positions of `{ } [ ] , :` outside strings, and of the quotes that open and
-/// close strings.
+/// An iterator over the positions of `{ } [ ]` outside strings, and of the quotes that open and close
+/// strings. Commas and colons need no mark: between two values whoever walks stands on them.
 #[derive(Clone)]
 pub(super) struct Marks<'a> {
     blocks: &'a [[u8; BLOCK]],
@@ -79,8 +79,8 @@ impl<'a> Marks<'a> {
             return false;
         }
         let mut last = [b' '; BLOCK];
-        for (to, from) in last.iter_mut().zip(self.rest) {
-            *to = *from;
+        if let Some(start) = last.get_mut(..self.rest.len()) {
+            start.copy_from_slice(self.rest);
         }
         self.base = self.made * BLOCK;
         self.made += 1;
@@ -102,11 +102,10 @@ impl<'a> Marks<'a> {
         // `{` and `[`, `}` and `]` differ in one bit, which these characters alone share here.
         let folded = bytes | u8x64::splat(0x20);
         let brackets = folded.simd_eq(u8x64::splat(b'{')) | folded.simd_eq(u8x64::splat(b'}'));
-        let commas = bytes.simd_eq(u8x64::splat(b',')) | bytes.simd_eq(u8x64::splat(b':'));
         let inside = prefix_xor(quotes) ^ self.in_string;
         self.in_string = 0_u64.wrapping_sub(inside >> 63);
         self.brackets = brackets.to_bitmask() & !inside;
-        self.all = quotes | self.brackets | (commas.to_bitmask() & !inside);
+        self.all = quotes | self.brackets;
     }
 
     /// The bytes that stand behind an odd run of backslashes: escapes cancel each other in pairs,
@@ -149,7 +148,7 @@ mod tests {
                     inside = !inside;
                     marks.push(at);
                 }
-                b'{' | b'}' | b'[' | b']' | b',' | b':' if !inside => marks.push(at),
+                b'{' | b'}' | b'[' | b']' if !inside => marks.push(at),
                 _ => {}
             }
         }

@@ -184,13 +184,13 @@ impl<'a> Walker<'a> {
         loop {
             let raw = self.string()?;
             let key = Key { raw: self.bytes(&raw), start: raw.start - 1, before };
-            self.mark(b':', "a colon is missing")?;
+            self.separator(b':', "a colon is missing")?;
             each(self, key)?;
             before = Some(self.at);
             if self.closed(b'}')? {
                 return Ok(());
             }
-            self.mark(b',', "a comma is missing")?;
+            self.separator(b',', "a comma is missing")?;
         }
     }
 
@@ -209,7 +209,7 @@ impl<'a> Walker<'a> {
             if self.closed(b']')? {
                 return Ok(());
             }
-            self.mark(b',', "a comma is missing")?;
+            self.separator(b',', "a comma is missing")?;
         }
     }
 
@@ -225,14 +225,16 @@ impl<'a> Walker<'a> {
     #[inline]
     fn peek(&mut self) -> Option<u8> {
         loop {
-            match self.text.get(self.at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                other => return other.copied(),
+            let byte = *self.text.get(self.at)?;
+            // Most bytes that are looked at stand right where they are looked for.
+            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
             }
+            self.at += 1;
         }
     }
 
-    /// Passes one structural character.
+    /// Passes one quote or bracket.
     #[inline]
     fn mark(&mut self, byte: u8, missing: &'static str) -> Result<(), Fault> {
         if self.peek() != Some(byte) {
@@ -241,6 +243,16 @@ impl<'a> Walker<'a> {
         if self.marks.next_mark() != Some(self.at) {
             // Only behind a stray backslash does a structural character stand unmarked.
             return self.fault("an unexpected character stands here");
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes a comma or a colon, which no mark stands for.
+    #[inline]
+    fn separator(&mut self, byte: u8, missing: &'static str) -> Result<(), Fault> {
+        if self.peek() != Some(byte) {
+            return self.fault(missing);
         }
         self.at += 1;
         Ok(())

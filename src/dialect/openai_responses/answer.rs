@@ -88,7 +88,7 @@ impl Answer {
                 Ok(())
             })?,
             b"response" => {
-                members_or_skip(walker, |walker, key| response(walker, &key, &mut event.response))?
+                members_or_skip(walker, |walker, key| response(walker, &key, &mut event.response))?;
             }
             b"code" | b"message" | b"param" => fault::member(walker, key.raw, &mut event.fault)?,
             // The shape of the other dialects, from hosts that are not sure which one they speak.
