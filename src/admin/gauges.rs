@@ -22,7 +22,7 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     metrics.domain_headroom.reset();
     for endpoint in snapshot.pool.endpoints() {
         let state = endpoint.state(now);
-        for &each in EndpointState::ALL {
+        for each in EndpointState::ALL {
             let gauge = metrics.endpoint_state.with_label_values(&[endpoint.name().as_str(), each.label()]);
             gauge.set(f64::from(u8::from(each == state)));
         }

@@ -73,7 +73,7 @@ async fn drive(args: &Args, url: &str, out: &mut dyn Write) -> anyhow::Result<Ex
     workload.turns = args.turns;
     workload.fleet = fastrand::u64(..);
     if args.no_ids {
-        workload.identity = Identity::None;
+        workload.identity = Identity::Anonymous;
     }
     writeln!(out, "{} agents of {} turns at {url} ...", args.agents, args.turns)?;
     out.flush()?;

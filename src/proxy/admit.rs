@@ -46,14 +46,14 @@ pub(crate) struct Payload {
     usage: Option<Splice>,
     /// The body with its splices, made once.
     made: Option<(bool, Bytes)>,
-    held: Option<Held>,
+    _held: Option<Held>,
 }
 
 impl Payload {
     /// A request without a body, or whose body goes up as it came.
     pub(crate) fn plain(upload: Option<Upload>) -> Self {
         let (body, held) = upload.map_or((Bytes::new(), None), |upload| (upload.body, Some(upload.held)));
-        Self { body, model: None, usage: None, made: None, held }
+        Self { body, model: None, usage: None, made: None, _held: held }
     }
 
     /// Lets go of everything.
@@ -99,7 +99,7 @@ pub(crate) fn admit(
         identity.chain.points = Vec::new();
     }
     let session = x.identity.as_ref().and_then(|identity| identity.key);
-    let ratios = x.live.learned.ratios(who.model.class(), session);
+    let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
     let prompt = x.request_bytes;
     let view = who.view;
     let rename = who.model.upstream_name(who.requested.as_str()).filter(|name| *name != who.requested.as_str());
@@ -109,7 +109,7 @@ pub(crate) fn admit(
         usage: streams_chat.then(|| view.splice_include_usage(&upload.body)).flatten(),
         body: upload.body,
         made: None,
-        held: Some(upload.held),
+        _held: Some(upload.held),
     };
     Ok(Admitted {
         operation,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock,
     dialect,
-    types::{Dialect, Family, Operation},
+    types::{Family, Operation},
     upstream::{Asked, Endpoint, Failure, KeyCheck, Verdict, classify},
 };
 
@@ -50,14 +50,11 @@ pub async fn check_key(upstreams: &Upstreams, endpoint: &Arc<Endpoint>, check: K
         first_byte: PATIENCE,
     };
     let Ok(answer) = forward::send(upstreams, &out).await else { return Checked::Unknown };
-    let learned = endpoint.learn(&answer.head.headers);
+    // What changed in the rings, the next re-weighing shares out: checks are followed by one.
+    let _ = endpoint.learn(&answer.head.headers);
     let (head, body) = answer.drain().await;
     let now = clock::now();
-    let dialect = match params.family {
-        Family::Anthropic => Dialect::Anthropic,
-        Family::OpenAi => Dialect::OpenAiChat,
-    };
-    let fault = dialect::read_fault(dialect, &body);
+    let fault = dialect::read_fault(&body);
     let asked = Asked { operation: Operation::Embeddings, estimated_tokens: 0 };
     match classify(head.status.as_u16(), &head.headers, &fault, &asked, clock::unix_now()) {
         Verdict::KeySuspect(trouble) => {
@@ -70,7 +67,7 @@ pub async fn check_key(upstreams: &Upstreams, endpoint: &Arc<Endpoint>, check: K
             Some(Failure::ServerError | Failure::Overloaded { .. }) => Checked::Unknown,
             _ => {
                 check.passed(now);
-                Checked::Good(learned.and_then(|learned| learned.organisation))
+                Checked::Good(endpoint.organisation())
             }
         },
     }

@@ -27,7 +27,7 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive {
 
 /// Everything that is needed to reach providers. Pools live as long as the process, so a reload
 /// keeps its connections.
-pub(crate) struct Upstreams {
+pub struct Upstreams {
     dns: Arc<Dns>,
     /// One pool for every file of trusted authorities: a per-peer CA would build a TLS
     /// configuration for each connection, without session resumption.
@@ -56,7 +56,8 @@ pub(crate) enum NoConnection {
 
 impl Upstreams {
     /// Pools that keep up to `pool_size` idle connections each.
-    pub(crate) fn new(pool_size: usize) -> Self {
+    #[must_use]
+    pub fn new(pool_size: usize) -> Self {
         Self { dns: Arc::new(Dns::default()), pools: Mutex::default(), pool_size }
     }
 

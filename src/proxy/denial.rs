@@ -67,11 +67,6 @@ impl Denial {
         }
     }
 
-    /// Whose fault it is.
-    pub(crate) const fn blame(&self) -> Blame {
-        blame(self.reason)
-    }
-
     /// Whole seconds for `retry-after`: at least 1, at most [`LONGEST_RETRY_AFTER`].
     pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
         self.retry_after.map(retry_after_seconds)

@@ -3,9 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method};
-use pingora::http::ResponseHeader;
 
 use super::{
     admit::Admitted,
@@ -205,7 +203,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         let x = &mut *self.x;
         x.endpoint = Some(Arc::clone(&choice.endpoint));
         let session = x.identity.as_ref().and_then(|identity| identity.key);
-        let ratios = x.live.learned.ratios(self.call.model.class(), session);
+        let ratios = x.live.learned.ratios(self.call.model.label.as_str(), session);
         let meter = Meter::new(self.call.operation, x.request_bytes, ratios, x.since);
         x.reading = Some(Reading::new(meter, super::reading::Learner::of(x, self.call.operation, &choice.endpoint)));
         if !self.call.operation.generates() {
@@ -324,7 +322,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             }
         };
         let status = head.status.as_u16();
-        let fault = dialect::read_fault(self.call.operation.dialect(), &body);
+        let fault = dialect::read_fault(&body);
         let verdict = classify(status, &head.headers, &fault, &self.asked(), clock::unix_now());
         if matches!(verdict, Verdict::UsageOptionRefused) && added_usage && !self.no_usage_option {
             self.no_usage_option = true;

@@ -1,6 +1,6 @@
 //! The data path's shared state, and what a request asks for before it becomes a call.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use http::Method;
 use parking_lot::Mutex;

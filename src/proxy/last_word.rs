@@ -3,6 +3,8 @@
 //! Errors about the request reach it word by word. Trouble with our own accounts is ours to say: a
 //! client that is told 401 would throw its key away, and it was not its key.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
@@ -21,6 +23,16 @@ pub(crate) struct Final {
     pub body: Bytes,
     /// What it means.
     pub verdict: Verdict,
+}
+
+impl Final {
+    /// When the provider says that it is worth coming back.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match &self.verdict {
+            Verdict::RateLimited(limit) => limit.retry_after,
+            _ => None,
+        }
+    }
 }
 
 /// What the last try left for the client, should nothing better come.

@@ -42,6 +42,6 @@ mod check;
 mod connect;
 mod dns;
 
-pub use check::{check_key, probe_health};
+pub use check::{Checked, check_key, probe_health};
 pub use connect::Upstreams;
 pub use gateway::Gateway;

@@ -19,9 +19,9 @@ pub(crate) fn family_of(prefix: Option<Family>, headers: &HeaderMap) -> Family {
 }
 
 /// The list, or one of it. Globs are offered as what they are made of: nobody can call `claude-*`.
-pub(crate) fn list(x: &Exchange, family: Family, all: bool, id: Option<&str>) -> Result<Bytes, Denial> {
+pub(crate) fn list(x: &Exchange, family: Family, id: Option<&str>) -> Result<Bytes, Denial> {
     let listings: Vec<ModelListing> =
-        x.snapshot.models.models().filter(|model| offered(x, model, family, all)).map(|model| listing(model)).collect();
+        x.snapshot.models.models().filter(|model| offered(x, model, family)).map(|model| listing(model)).collect();
     match id {
         None => Ok(dialect::models(family, &listings)),
         Some(id) => listings.iter().find(|listing| listing.id.as_str() == id).map_or_else(
@@ -34,9 +34,9 @@ pub(crate) fn list(x: &Exchange, family: Family, all: bool, id: Option<&str>) ->
     }
 }
 
-fn offered(x: &Exchange, model: &Model, family: Family, all: bool) -> bool {
+fn offered(x: &Exchange, model: &Model, family: Family) -> bool {
     let name = model.label.as_str();
-    (all || model.family == family)
+    model.family == family
         && !name.contains('*')
         && x.snapshot.callers.of_name(&x.caller).is_none_or(|caller| caller.may_use(name))
 }

@@ -84,7 +84,7 @@ pub(crate) async fn pass(line: &mut Downlink<'_>, x: &mut Exchange, last: &Final
     x.status = last.head.status.as_u16();
     if line.is_committed() {
         let dialect = x.dialect.unwrap_or(Dialect::OpenAiChat);
-        let fault = dialect::read_fault(dialect, &last.body);
+        let fault = dialect::read_fault(&last.body);
         let message = if fault.message.is_empty() { "the provider refused the request" } else { &fault.message };
         let event = dialect::stream_error(dialect, x.status, "upstream_error", message, &x.id.to_string(), None);
         return line.last_words(event).await;

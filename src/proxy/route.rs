@@ -3,7 +3,7 @@
 //! Pure: a method and a path in, a [`Route`] out. Every path is normalised before anything is decided
 //! on it, so that `/v1/../v1/files` cannot slip past a rule that was written for `/v1/files`.
 
-use crate::types::{Operation, PinKind};
+use crate::{dialect::PinKind, types::Operation};
 
 /// A path without a prefix, and what it means here.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -20,7 +20,7 @@ use crate::{
     clock,
     dialect::{self, PinKind},
     metering::Meter,
-    types::{AttemptOutcome, AttemptRecord, Dialect, Operation, Reason},
+    types::{AttemptOutcome, AttemptRecord, Operation, Reason},
     upstream::{Asked, Credentials, Endpoint, Failure, Lane, Slot, classify},
 };
 
@@ -133,7 +133,7 @@ async fn refused(
         Err(lost) => return (Ending::Lost(lost), AttemptOutcome::Cancelled, None),
     };
     let status = head.status.as_u16();
-    let fault = dialect::read_fault(x.dialect.unwrap_or(Dialect::OpenAiResponses), &body);
+    let fault = dialect::read_fault(&body);
     let asked = Asked { operation: Operation::Embeddings, estimated_tokens: 0 };
     let verdict = classify(status, &head.headers, &fault, &asked, clock::unix_now());
     let observe = endpoint.provider().params.credentials == Credentials::Caller;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     clock::Moment,
-    upstream::{Failure, Overload, Provider},
+    upstream::{Credentials, Failure, Overload, Provider},
 };
 
 /// Tries a request may make in all; stale connections do not count.
@@ -61,7 +61,10 @@ pub fn after_failure(failed: &Failed<'_>, now: Moment) -> Next {
     if failed.tries >= MAX_TRIES || (failed.ambiguous && failed.ambiguous_before) {
         return Next::GiveUp;
     }
+    let callers_own = failed.provider.params.credentials == Credentials::Caller;
     match *failed.failure {
+        // Observe mode: it is the caller's own account, and as bad at every endpoint.
+        Failure::RateLimited { .. } | Failure::Key(_) if callers_own => Next::GiveUp,
         Failure::RateLimited { limit, refused_elsewhere } => {
             if limit.request_exceeds_limit || refused_elsewhere || failed.refused_domains >= 2 {
                 Next::GiveUp

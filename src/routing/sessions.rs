@@ -10,7 +10,6 @@
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
-    hash::BuildHasher,
     num::NonZeroUsize,
     sync::{
         Arc,
@@ -192,6 +191,7 @@ impl SessionTable {
             place: Place::new(start.endpoint, now + life),
             started: now,
             warm_before: Moment::ZERO,
+            affinity: start.affinity,
             answered: false,
         };
         let Some((session, (shard, next))) = start.session.and_then(|s| Some((s, self.at(s)?))) else {
@@ -209,6 +209,12 @@ impl SessionTable {
             entry.queued = Some(due);
             cooling.push(Reverse((due, session)));
             next.fetch_min(due.as_nanos(), Ordering::AcqRel);
+        }
+        if cooling.len() > 2 * entries.cap().get() + SHARDS {
+            // Items of sessions that were evicted: drop them before they fall due.
+            cooling.retain(|Reverse((due, session))| {
+                entries.peek(session).is_some_and(|entry| entry.queued == Some(*due))
+            });
         }
         turn
     }
@@ -340,19 +346,13 @@ impl Entry {
     /// Returns until when it was warm at this endpoint before.
     fn start(&mut self, start: &Start<'_>, place: &Place, now: Moment) -> Moment {
         self.counts.turns += u64::from(start.first_try);
-        match start.affinity {
-            AffinityResult::Hit => self.counts.hits += 1,
-            AffinityResult::Moved => self.counts.moved += 1,
-            AffinityResult::New => {}
-        }
         self.counts.in_flight = self.counts.in_flight.saturating_add(1);
         self.counts.context_bytes = start.context_bytes;
         self.last_start = now;
-        let here = self.home.id == place.id;
-        let before = if here { self.home.warm_until } else { Moment::ZERO };
-        if !here {
-            self.move_to(place.clone(), now);
+        if self.home.id != place.id {
+            self.move_to(Place { warm_until: Moment::ZERO, ..place.clone() }, now);
         }
+        let before = self.home.warm_until;
         self.home.warm_until = self.home.warm_until.max(place.warm_until);
         self.home.cache = place.cache.clone();
         if self.homed.is_none() {
@@ -363,14 +363,20 @@ impl Entry {
 
     /// The old home is remembered while it is warm: it is where to go if this one must be left too.
     fn move_to(&mut self, place: Place, now: Moment) {
-        let old = std::mem::replace(&mut self.home, place);
-        let homed = self.homed.take();
-        if std::mem::take(&mut self.confirmed) && old.is_warm(now) {
+        let returning = self.prior.take_if(|prior| prior.id == place.id && prior.is_warm(now));
+        let back = returning.is_some();
+        let old = std::mem::replace(&mut self.home, returning.unwrap_or(place));
+        let (homed, prior_homed) = (self.homed.take(), self.prior_homed.take());
+        let proven = std::mem::replace(&mut self.confirmed, back) && old.is_warm(now);
+        if proven {
             self.prior = Some(old);
-            self.prior_homed = homed;
-        } else if self.prior.as_ref().is_some_and(|prior| prior.id == self.home.id) {
-            self.prior = None;
-            self.homed = self.prior_homed.take();
+        }
+        match (back, proven) {
+            // It counts here again, and no longer where it was.
+            (true, _) => self.homed = prior_homed,
+            // It counts at its old home until an answer proves the move.
+            (false, true) => self.prior_homed = homed,
+            (false, false) => self.prior_homed = prior_homed,
         }
     }
 
@@ -381,7 +387,12 @@ impl Entry {
         self.prior_homed = None;
     }
 
-    fn answered(&mut self, place: &Place) {
+    fn answered(&mut self, place: &Place, affinity: AffinityResult) {
+        match affinity {
+            AffinityResult::Hit => self.counts.hits += 1,
+            AffinityResult::Moved => self.counts.moved += 1,
+            AffinityResult::New => {}
+        }
         if self.home.id == place.id {
             self.confirmed = true;
             self.prior_homed = None;
@@ -473,15 +484,18 @@ pub struct Turn {
     place: Place,
     started: Moment,
     warm_before: Moment,
+    affinity: AffinityResult,
     answered: bool,
 }
 
 impl Turn {
     /// The provider began to answer: from now on the prompt is warm there.
     pub fn answered(&mut self) {
-        self.answered = true;
+        if std::mem::replace(&mut self.answered, true) {
+            return;
+        }
         if let Some(session) = self.session {
-            self.table.with(session, |entry| entry.answered(&self.place));
+            self.table.with(session, |entry| entry.answered(&self.place, self.affinity));
         }
     }
 

@@ -1,5 +1,7 @@
 //! One voice: `tracing`, with Pingora's `log` records bridged into it.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
 /// How log lines look.
@@ -34,6 +36,7 @@ pub fn start_log(params: &LogParams) {
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A second start (two gateways in one process) keeps the first one's settings.
     let started = match params.format {
