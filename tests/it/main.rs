@@ -1,0 +1,15 @@
+//! The whole gateway: the real binary on port 0, over real sockets, against the simulated provider.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test stops where it fails, and its helpers are for it alone"
+)]
+
+mod harness;
+
+mod smoke;
