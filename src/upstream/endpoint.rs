@@ -190,6 +190,12 @@ pub struct Endpoint {
     pub(super) registry: Arc<Registry>,
 }
 
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Endpoint").field(self.name()).finish()
+    }
+}
+
 impl Endpoint {
     /// The fixed hash of an endpoint's name: what rendezvous and pseudo addresses are made from.
     #[must_use]
