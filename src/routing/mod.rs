@@ -17,6 +17,8 @@ mod saved;
 mod sessions;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod testkit;
 
 pub use pinned::{Pinned, PinnedParams};
 pub use policy::{Ask, Decision, Policy, Start, Tried, Waiter};

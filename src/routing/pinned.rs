@@ -128,14 +128,13 @@ impl Pinned {
             nodes.best(ask.seed, |node| usable(node) && node.endpoint.cache_domain() == place.cache)
         };
         if let Some(node) = shares(&known.home) {
-            return self.fall_back(ask, node, (AffinityResult::Hit, why), now);
+            return fall_back(ask, node, (AffinityResult::Hit, why), now);
         }
         let prior = known.prior.as_ref().filter(|prior| prior.is_warm(now));
-        let warm_too = prior.and_then(|prior| {
-            nodes.by_id(prior.id).filter(|node| usable(node)).or_else(|| shares(prior))
-        });
+        let warm_too = prior
+            .and_then(|prior| nodes.by_id(prior.id).filter(|node| usable(node)).or_else(|| shares(prior)));
         match warm_too.or_else(|| self.place(ask, nodes, Some(home), now)) {
-            Some(node) => self.fall_back(ask, node, (AffinityResult::Moved, why), now),
+            Some(node) => fall_back(ask, node, (AffinityResult::Moved, why), now),
             None => self.nowhere(ask, nodes, now),
         }
     }
@@ -155,7 +154,7 @@ impl Pinned {
         {
             let available = node.endpoint.availability(ask.lane, now);
             if available.usable() {
-                return self.fall_back(ask, node, (AffinityResult::New, reason), now);
+                return fall_back(ask, node, (AffinityResult::New, reason), now);
             }
             if let Some(wait) =
                 available.reopens().and_then(|until| self.wait(ask, node, until, self.params.wait_max, now))
@@ -164,7 +163,7 @@ impl Pinned {
             }
         }
         match self.place(ask, nodes, None, now) {
-            Some(node) => self.fall_back(ask, node, (AffinityResult::New, reason), now),
+            Some(node) => fall_back(ask, node, (AffinityResult::New, reason), now),
             None => self.nowhere(ask, nodes, now),
         }
     }
@@ -186,8 +185,7 @@ impl Pinned {
             None if available == Availability::SuspectBusy => (now + SUSPECT_STEP, SUSPECT_WAIT),
             None => return deny(Reason::NoEndpoint, ends(available), now),
         };
-        self.wait(ask, node, until, most, now)
-            .unwrap_or_else(|| deny(Reason::RateLimited, Some(until), now))
+        self.wait(ask, node, until, most, now).unwrap_or_else(|| deny(Reason::RateLimited, Some(until), now))
     }
 
     /// Rendezvous over what can be used, skipping what holds more than its share.
@@ -205,24 +203,6 @@ impl Pinned {
         nodes
             .best(ask.seed, |node| load.has_room(node) && Some(node.id()) != leave && is_good(ask, node, now))
             .or_else(|| nodes.best(ask.seed, |node| Some(node.id()) != leave && is_usable(ask, node, now)))
-    }
-
-    /// Goes to `node`; when the request failed elsewhere before, within its provider's budget.
-    fn fall_back(
-        &self,
-        ask: &Ask<'_>,
-        node: &Node,
-        affinity: (AffinityResult, AffinityReason),
-        now: Moment,
-    ) -> Decision {
-        let name = node.endpoint.name();
-        let elsewhere = !ask.tried.is_empty() && ask.tried.iter().all(|tried| tried.endpoint != *name);
-        if elsewhere && !node.endpoint.provider().budget.withdraw(now) {
-            let limited = ask.tried.last().is_some_and(|tried| tried.rate_limited);
-            let reason = if limited { Reason::RateLimited } else { Reason::NoEndpoint };
-            return Decision::Deny { reason, retry_after: 1 };
-        }
-        go(node, affinity.0, affinity.1)
     }
 
     /// Nothing can be used now: wait for whatever opens first, or say no.
@@ -288,6 +268,23 @@ impl Policy for Pinned {
     fn waiting(&self) -> usize {
         self.waiters.count()
     }
+}
+
+/// Goes to `node`; when the request failed elsewhere before, within its provider's budget.
+fn fall_back(
+    ask: &Ask<'_>,
+    node: &Node,
+    affinity: (AffinityResult, AffinityReason),
+    now: Moment,
+) -> Decision {
+    let name = node.endpoint.name();
+    let elsewhere = !ask.tried.is_empty() && ask.tried.iter().all(|tried| tried.endpoint != *name);
+    if elsewhere && !node.endpoint.provider().budget.withdraw(now) {
+        let limited = ask.tried.last().is_some_and(|tried| tried.rate_limited);
+        let reason = if limited { Reason::RateLimited } else { Reason::NoEndpoint };
+        return Decision::Deny { reason, retry_after: 1 };
+    }
+    go(node, affinity.0, affinity.1)
 }
 
 fn go(node: &Node, result: AffinityResult, reason: AffinityReason) -> Decision {

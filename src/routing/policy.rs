@@ -151,7 +151,9 @@ impl Waiters {
 
     pub(super) fn enter(&self) -> Option<Waiter> {
         self.count
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < self.most).then_some(count + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count < self.most).then_some(count + 1)
+            })
             .ok()
             .map(|_| Waiter(Arc::clone(&self.count)))
     }

@@ -103,7 +103,13 @@ impl Nodes {
                 share.members += 1;
             }
             let backend = backend_of(endpoint);
-            nodes.push(Node { endpoint: Arc::clone(endpoint), domain, id: endpoint.id(), weight: 0.0, backend });
+            nodes.push(Node {
+                endpoint: Arc::clone(endpoint),
+                domain,
+                id: endpoint.id(),
+                weight: 0.0,
+                backend,
+            });
         }
         for node in &mut nodes {
             if let Some(share) = domains.get(node.domain) {

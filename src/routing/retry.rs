@@ -91,7 +91,8 @@ fn stay(failed: &Failed<'_>, retry_after: Option<Duration>, now: Moment) -> Next
         Overload::Stay => {}
     }
     // 75 % to 125 % of the usual time, or at least what the provider asked for.
-    let after = params.cooling.stay_delay.mul_f64(0.75 + 0.5 * failed.jitter.clamp(0.0, 1.0));
+    let jitter = if failed.jitter.is_nan() { 0.5 } else { failed.jitter.clamp(0.0, 1.0) };
+    let after = params.cooling.stay_delay.mul_f64(0.75 + 0.5 * jitter);
     let after = after.max(retry_after.unwrap_or_default());
     if failed.stayed.saturating_add(after) > params.cooling.stay_max {
         return Next::Ask;
@@ -150,7 +151,7 @@ mod tests {
             let failure = Failure::Overloaded { retry_after };
             match after_failure(&Failed { jitter, ..first(&failure, &provider) }, NOW) {
                 Next::RetrySame { after } => after.as_millis(),
-                other => panic!("{other:?}"),
+                other @ (Next::Ask | Next::GiveUp) => panic!("{other:?}"),
             }
         };
         assert_eq!((after(0.0, None), after(1.0, None)), (1_125, 1_875));

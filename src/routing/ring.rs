@@ -134,9 +134,8 @@ impl Rings {
     /// One ring a model, one a provider.
     #[must_use]
     pub fn build(pool: &Pool, models: &ModelTable) -> Self {
-        let of_model = |model: &Arc<Model>| {
-            ((model.label.clone(), model.family), Ring::new(&model.endpoints))
-        };
+        let of_model =
+            |model: &Arc<Model>| ((model.label.clone(), model.family), Ring::new(&model.endpoints));
         let of_provider = |name: &ProviderName| {
             let of = |endpoint: &&Arc<Endpoint>| endpoint.provider().params.name == *name;
             let endpoints: Vec<_> = pool.endpoints().iter().filter(of).map(Arc::clone).collect();

@@ -22,10 +22,9 @@ fn verdict(status: u16, fault: &UpstreamFault) -> Verdict {
 }
 
 fn limit(pairs: &[(&str, &str)], fault: &UpstreamFault, estimated_tokens: u64) -> RateLimit {
-    match classify(429, &headers(pairs), fault, &Asked { estimated_tokens, ..ASKED }, NOW) {
-        Verdict::RateLimited(limit) => limit,
-        other => panic!("not a rate limit: {other:?}"),
-    }
+    let verdict = classify(429, &headers(pairs), fault, &Asked { estimated_tokens, ..ASKED }, NOW);
+    let Verdict::RateLimited(limit) = verdict else { panic!("not a rate limit: {verdict:?}") };
+    limit
 }
 
 #[test]

@@ -186,6 +186,11 @@ pub(super) struct Trial {
 }
 
 impl Trial {
+    /// It still decides: nobody overruled it.
+    pub(super) fn decides(&self) -> bool {
+        self.gate.on_trial.load(Ordering::Acquire) == self.number
+    }
+
     pub(super) fn passed(self, now: Moment) {
         self.gate.judge(self.number, Judgement::Passed(now));
     }

@@ -27,14 +27,15 @@ pub(super) struct Said {
 /// Reads `headers`, received at `now`.
 pub(super) fn read(headers: &HeaderMap, now: UnixTime) -> Said {
     let mut garbage = false;
-    let direct: [(&str, fn(&str, UnixTime) -> Option<Duration>); 2] =
-        [("retry-after-ms", |text, _| millis(text)), ("retry-after", seconds_or_date)];
-    for (name, parse) in direct {
-        let Some(value) = headers.get(name) else { continue };
-        if let Some(wait) = value.to_str().ok().and_then(|text| parse(text.trim(), now)) {
-            return Said { wait: Some(wait.min(LONGEST)), garbage };
-        }
-        garbage = true;
+    let mut direct = |name: &str, parse: fn(&str, UnixTime) -> Option<Duration>| {
+        let value = headers.get(name)?;
+        let wait = value.to_str().ok().and_then(|text| parse(text.trim(), now));
+        garbage |= wait.is_none();
+        wait.map(|wait| wait.min(LONGEST))
+    };
+    let said = direct("retry-after-ms", |text, _| millis(text));
+    if let Some(wait) = said.or_else(|| direct("retry-after", seconds_or_date)) {
+        return Said { wait: Some(wait), garbage };
     }
     let mut wait = None;
     for bucket in buckets(headers).filter(|bucket| bucket.remaining == Some(0)) {

@@ -59,7 +59,7 @@ impl Slot {
     /// Its answer decides whether the failure domain is well again.
     #[must_use]
     pub fn is_trial(&self) -> bool {
-        self.trial.is_some()
+        self.trial.as_ref().is_some_and(Trial::decides)
     }
 
     /// This very request has got a 5xx elsewhere before: its further ones are not counted, so that

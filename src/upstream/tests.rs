@@ -166,12 +166,12 @@ fn one_poisonous_request_cannot_open_a_failure_domain_by_itself() {
 fn overload_takes_out_self_hosted_engines_only() {
     let busy = Failure::Overloaded { retry_after: None };
     let shared = eight();
-    (0..5).for_each(|_| drop(fail(&shared, "a1", lane(), &busy, at(1))));
+    (0..5).for_each(|_| assert!(!fail(&shared, "a1", lane(), &busy, at(1)).opened));
     assert_eq!(get(&shared, "a1").availability(lane(), at(1)), Availability::Ready);
 
     let own = ProviderParams { overload: Overload::Move, ..provider("p") };
     let own = Pool::build(vec![own], vec![endpoint("a1", "p", "")], None).unwrap();
-    (0..3).for_each(|_| drop(fail(&own, "a1", lane(), &busy, at(1))));
+    (0..3).for_each(|n| assert_eq!(fail(&own, "a1", lane(), &busy, at(1)).opened, n == 2));
     assert!(matches!(get(&own, "a1").availability(lane(), at(1)), Availability::FailureOpen { .. }));
 }
 
@@ -220,8 +220,8 @@ fn endpoints_of_one_organisation_are_merged_and_keep_the_stricter_deadline() {
 #[test]
 fn workspaces_share_limits_but_not_caches() {
     let pool = pool(&[("a", ""), ("b", "")]);
-    get(&pool, "a").learn(&of("org-1", "w-1"));
-    get(&pool, "b").learn(&of("org-1", "w-2"));
+    assert!(get(&pool, "a").learn(&of("org-1", "w-1")).is_some());
+    assert!(get(&pool, "b").learn(&of("org-1", "w-2")).is_some());
     assert_eq!(get(&pool, "a").rate_domain().name(), get(&pool, "b").rate_domain().name());
     assert_ne!(get(&pool, "a").cache_domain(), get(&pool, "b").cache_domain());
 }
@@ -260,8 +260,8 @@ fn odd_ids_are_ignored_and_unsteady_ones_followed_only_so_far() {
 #[test]
 fn a_reload_keeps_what_is_alive_and_a_new_key_starts_clean() {
     let old = pool(&[("a", "d"), ("b", ""), ("c", "")]);
-    get(&old, "b").learn(&of("org-1", "w"));
-    get(&old, "c").learn(&of("org-1", "w"));
+    assert!(get(&old, "b").learn(&of("org-1", "w")).is_some());
+    assert!(get(&old, "c").learn(&of("org-1", "w")).is_some());
     fail(&old, "a", lane(), &limited(60), at(1));
     get(&old, "c").claim_first_check(at(1)).unwrap().failed(KeyTrouble::Invalid, at(1));
     get(&old, "b").drain();
@@ -301,9 +301,15 @@ fn an_operator_can_drain_cool_and_readmit() {
     assert_eq!(get(&pool, "a2").availability(lane(), at(2)), Availability::Ready);
     fail(&pool, "a2", lane(), &limited(60), at(2));
     a1.drain();
-    assert_eq!((a1.state(at(3)), a1.acquire(lane(), at(3)).err()), (EndpointState::Drained, Some(Availability::Drained)));
+    assert_eq!(
+        (a1.state(at(3)), a1.acquire(lane(), at(3)).err()),
+        (EndpointState::Drained, Some(Availability::Drained))
+    );
     a1.readmit(at(4));
-    assert_eq!((a1.state(at(4)), a1.availability(lane(), at(4))), (EndpointState::Ready, Availability::Ready));
+    assert_eq!(
+        (a1.state(at(4)), a1.availability(lane(), at(4))),
+        (EndpointState::Ready, Availability::Ready)
+    );
     a1.set_healthy(false);
     assert_eq!(a1.availability(lane(), at(4)), Availability::Unhealthy);
 }
@@ -357,7 +363,13 @@ fn a_models_endpoints_speak_one_dialect() {
     let endpoints = vec![endpoint("a", "p", ""), endpoint("o", "o", "")];
     let pool = Pool::build(vec![provider("p"), openai], endpoints, None).unwrap();
     let faults = ModelTable::build(
-        vec![model("m", &["a", "o"]), model("n", &["zz"]), model("e", &[]), model("d", &["a"]), model("d", &["a"])],
+        vec![
+            model("m", &["a", "o"]),
+            model("n", &["zz"]),
+            model("e", &[]),
+            model("d", &["a"]),
+            model("d", &["a"]),
+        ],
         &pool,
     )
     .err()
@@ -389,7 +401,10 @@ fn globs_match_as_people_expect() {
 #[test]
 fn headroom_is_shared_by_the_domain_and_shown() {
     let pool = eight();
-    let said = headers(&[("anthropic-ratelimit-requests-remaining", "7"), ("anthropic-ratelimit-requests-limit", "50")]);
+    let said = headers(&[
+        ("anthropic-ratelimit-requests-remaining", "7"),
+        ("anthropic-ratelimit-requests-limit", "50"),
+    ]);
     get(&pool, "a1").note_headroom(&said, lane());
     let left = get(&pool, "a2").headroom(lane());
     assert_eq!((left.len(), left[0].remaining, left[0].limit), (1, Some(7), Some(50)));
