@@ -20,14 +20,19 @@ pub(super) fn act(live: &Live, path: &str, query: &str, now: Moment) -> Answer {
     };
     let snapshot = live.snapshot.load();
     let Some(endpoint) = snapshot.pool.endpoint(name) else {
-        return text(StatusCode::NOT_FOUND, "no endpoint of this name is configured; `GET /status` lists them\n");
+        return text(
+            StatusCode::NOT_FOUND,
+            "no endpoint of this name is configured; `GET /status` lists them\n",
+        );
     };
     match action {
         "drain" => endpoint.drain(),
         "readmit" => endpoint.readmit(now),
         "cool" => match span(query) {
             Some(span) => endpoint.cool(span, now),
-            None => return text(StatusCode::BAD_REQUEST, "`for` takes whole seconds, 1 to 86400: `?for=60s`\n"),
+            None => {
+                return text(StatusCode::BAD_REQUEST, "`for` takes whole seconds, 1 to 86400: `?for=60s`\n");
+            }
         },
         _ => return text(StatusCode::NOT_FOUND, "the actions are `drain`, `readmit` and `cool`\n"),
     }

@@ -1,11 +1,6 @@
 //! Gauges: read off the live state when somebody scrapes.
 
-use crate::{
-    clock::Moment,
-    live::Live,
-    telemetry::Metrics,
-    upstream::EndpointState,
-};
+use crate::{clock::Moment, live::Live, telemetry::Metrics, upstream::EndpointState};
 
 /// Brings every gauge up to date.
 pub(super) fn refresh(live: &Live, now: Moment) {
@@ -33,7 +28,9 @@ pub(super) fn refresh(live: &Live, now: Moment) {
             metrics.domain_open.with_label_values(&labels).set(class.open_in_seconds);
             for level in &class.headroom {
                 let labels = [labels[0], labels[1], level.kind];
-                if let (Some(remaining), Some(limit)) = (level.remaining, level.limit.filter(|limit| *limit > 0)) {
+                if let (Some(remaining), Some(limit)) =
+                    (level.remaining, level.limit.filter(|limit| *limit > 0))
+                {
                     metrics.domain_headroom.with_label_values(&labels).set(share(remaining, limit));
                 }
             }

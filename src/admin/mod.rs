@@ -62,7 +62,9 @@ impl Admin {
                 actions::act(&self.live, path, head.uri.query().unwrap_or(""), clock::now())
             }
             (_, "/status") => text(StatusCode::METHOD_NOT_ALLOWED, "use GET here\n"),
-            (_, path) if path.starts_with("/endpoints/") => text(StatusCode::METHOD_NOT_ALLOWED, "use POST here\n"),
+            (_, path) if path.starts_with("/endpoints/") => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "use POST here\n")
+            }
             _ => text(
                 StatusCode::NOT_FOUND,
                 "here are /livez, /readyz, /metrics, /status, and POST /endpoints/NAME/{drain,readmit,cool}\n",
@@ -85,8 +87,13 @@ impl Admin {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
         }
         let (snapshot, now) = (self.live.snapshot.load(), clock::now());
-        let usable = snapshot.pool.endpoints().iter().any(|e| e.availability(Lane::PASSTHROUGH, now).usable());
-        if usable { text(StatusCode::OK, "ready\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is available\n") }
+        let usable =
+            snapshot.pool.endpoints().iter().any(|e| e.availability(Lane::PASSTHROUGH, now).usable());
+        if usable {
+            text(StatusCode::OK, "ready\n")
+        } else {
+            text(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is available\n")
+        }
     }
 
     fn metrics(&self) -> Answer {
@@ -95,7 +102,9 @@ impl Admin {
         let mut body = Vec::new();
         match encoder.encode(&prometheus::gather(), &mut body) {
             Ok(()) => (StatusCode::OK, "text/plain; version=0.0.4", body),
-            Err(fault) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("metrics cannot be written: {fault}\n")),
+            Err(fault) => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, &format!("metrics cannot be written: {fault}\n"))
+            }
         }
     }
 
@@ -109,7 +118,9 @@ impl Admin {
         let view = status::view(&self.live, sessions, clock::now());
         match serde_json::to_vec_pretty(&view) {
             Ok(body) => (StatusCode::OK, JSON, body),
-            Err(fault) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("the status cannot be written: {fault}\n")),
+            Err(fault) => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, &format!("the status cannot be written: {fault}\n"))
+            }
         }
     }
 }
@@ -122,7 +133,10 @@ fn is_addressed_to_loopback(session: &ServerSession) -> bool {
     let head = session.req_header();
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let Some(host) = host.or_else(|| head.uri.host()) else { return true };
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |h| h.0);
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |h| h.0);
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

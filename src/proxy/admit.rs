@@ -102,7 +102,8 @@ pub(crate) fn admit(
     let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
     let prompt = x.request_bytes;
     let view = who.view;
-    let rename = who.model.upstream_name(who.requested.as_str()).filter(|name| *name != who.requested.as_str());
+    let rename =
+        who.model.upstream_name(who.requested.as_str()).filter(|name| *name != who.requested.as_str());
     let streams_chat = operation == Operation::ChatCompletions && view.stream;
     let payload = Payload {
         model: rename.map(|name| view.splice_model(name)),
@@ -152,7 +153,10 @@ pub(crate) fn pin(x: &Exchange, pins: &[HardPin]) -> Result<Option<EndpointName>
             Owner::NotYours | Owner::Unknown => {
                 return Err(Denial::new(
                     Reason::UnknownObject,
-                    format!("this {} is not known here; it must be made through this gateway first", pin.kind.label()),
+                    format!(
+                        "this {} is not known here; it must be made through this gateway first",
+                        pin.kind.label()
+                    ),
                 ));
             }
         }

@@ -12,8 +12,7 @@ use super::{
     forward::{self, Outbound},
 };
 use crate::{
-    clock,
-    dialect,
+    clock, dialect,
     types::{Family, Operation},
     upstream::{Asked, Endpoint, Failure, KeyCheck, Verdict, classify},
 };
@@ -56,21 +55,18 @@ pub async fn check_key(upstreams: &Upstreams, endpoint: &Arc<Endpoint>, check: K
     let now = clock::now();
     let fault = dialect::read_fault(&body);
     let asked = Asked { operation: Operation::Embeddings, estimated_tokens: 0 };
-    match classify(head.status.as_u16(), &head.headers, &fault, &asked, clock::unix_now()) {
-        Verdict::KeySuspect(trouble) => {
-            tracing::error!(endpoint = %endpoint.name(), trouble = trouble.label(), "key quarantined");
-            check.failed(trouble, now);
-            Checked::Bad(trouble.label())
-        }
-        // Engines without a model list, or a limit on it, say nothing against the key.
-        verdict => match verdict.failure(false) {
-            Some(Failure::ServerError | Failure::Overloaded { .. }) => Checked::Unknown,
-            _ => {
-                check.passed(now);
-                Checked::Good(endpoint.organisation())
-            }
-        },
+    let verdict = classify(head.status.as_u16(), &head.headers, &fault, &asked, clock::unix_now());
+    if let Verdict::KeySuspect(trouble) = verdict {
+        tracing::error!(endpoint = %endpoint.name(), trouble = trouble.label(), "key quarantined");
+        check.failed(trouble, now);
+        return Checked::Bad(trouble.label());
     }
+    if matches!(verdict.failure(false), Some(Failure::ServerError | Failure::Overloaded { .. })) {
+        return Checked::Unknown;
+    }
+    // Engines without a model list, or a limit on it, say nothing against the key.
+    check.passed(now);
+    Checked::Good(endpoint.organisation())
 }
 
 /// Asks a self-hosted engine how it is.

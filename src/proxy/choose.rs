@@ -90,7 +90,9 @@ pub(crate) async fn choose(
                 x.waited += clock::now().since(started).max(Duration::from_millis(1));
                 waited.map_err(NoChoice::Lost)?;
             }
-            Decision::Deny { reason, retry_after } => return Err(NoChoice::Denied(deny(reason, retry_after))),
+            Decision::Deny { reason, retry_after } => {
+                return Err(NoChoice::Denied(deny(reason, retry_after)));
+            }
         }
     }
     Err(NoChoice::Denied(deny(Reason::NoEndpoint, 1)))
@@ -98,13 +100,18 @@ pub(crate) async fn choose(
 
 fn deny(reason: Reason, retry_after: u32) -> Denial {
     let after = Duration::from_secs(u64::from(retry_after));
-    let message = match reason {
-        Reason::RateLimited => "every account that serves this model is rate limited; try again later",
-        Reason::WaitersFull => "too many requests wait for this account already; try again later",
-        Reason::OwnerGone => {
-            return Denial::new(reason, "the account that owns what this request refers to is not configured any more");
-        }
-        _ => "no account that serves this model is available at the moment; try again later",
+    if reason == Reason::OwnerGone {
+        return Denial::new(
+            reason,
+            "the account that owns what this request refers to is not configured any more",
+        );
+    }
+    let message = if reason == Reason::RateLimited {
+        "every account that serves this model is rate limited; try again later"
+    } else if reason == Reason::WaitersFull {
+        "too many requests wait for this account already; try again later"
+    } else {
+        "no account that serves this model is available at the moment; try again later"
     };
     Denial::retry(reason, after, message)
 }

@@ -90,9 +90,11 @@ pub(crate) const fn blame(reason: Reason) -> Blame {
         | Reason::UnknownObject
         | Reason::ClientGone
         | Reason::ClientStalled => Blame::Caller,
-        Reason::OwnerGone | Reason::BuffersFull | Reason::WaitersFull | Reason::Draining | Reason::Internal => {
-            Blame::Gateway
-        }
+        Reason::OwnerGone
+        | Reason::BuffersFull
+        | Reason::WaitersFull
+        | Reason::Draining
+        | Reason::Internal => Blame::Gateway,
         Reason::RateLimited
         | Reason::NoEndpoint
         | Reason::UpstreamAuth

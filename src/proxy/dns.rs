@@ -5,13 +5,7 @@
 //! look-up runs beside it, and it stays usable for ten minutes when the resolver is down. The system's
 //! resolver is asked, so `/etc/hosts`, search domains and the rest mean what they mean elsewhere.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 

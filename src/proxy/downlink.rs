@@ -47,12 +47,17 @@ pub(crate) struct Downlink<'a> {
 
 impl<'a> Downlink<'a> {
     /// A client that was sent nothing yet.
-    pub(crate) fn new(
-        session: &'a mut Session,
-        write_timeout: Duration,
-        cut: watch::Receiver<bool>,
-    ) -> Self {
-        Self { session, sent: 0, committed: false, content: false, stream: false, write_timeout, beat: None, cut }
+    pub(crate) fn new(session: &'a mut Session, write_timeout: Duration, cut: watch::Receiver<bool>) -> Self {
+        Self {
+            session,
+            sent: 0,
+            committed: false,
+            content: false,
+            stream: false,
+            write_timeout,
+            beat: None,
+            cut,
+        }
     }
 
     /// From now on heart-beats are sent while the client waits for its stream, if they are switched on.

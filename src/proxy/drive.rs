@@ -130,7 +130,8 @@ impl<'a, 'l> Drive<'a, 'l> {
                     }
                     self.stayed += after;
                     let affinity = self.x.affinity;
-                    if let (Ok(slot), Some(affinity)) = (endpoint.acquire(self.lane, clock::now()), affinity) {
+                    if let (Ok(slot), Some(affinity)) = (endpoint.acquire(self.lane, clock::now()), affinity)
+                    {
                         same = Some(Choice { endpoint, slot, affinity });
                     }
                 }
@@ -166,7 +167,8 @@ impl<'a, 'l> Drive<'a, 'l> {
         let deadline = self.x.since + provider.params.timeouts.total;
         let adds_usage = self.call.payload.adds_usage(&provider.params, self.usage_is_refused());
         let streams = self.x.streamed && !self.call.background;
-        let patience = if streams { provider.params.timeouts.first_byte } else { provider.params.timeouts.total };
+        let patience =
+            if streams { provider.params.timeouts.first_byte } else { provider.params.timeouts.total };
         let out = Outbound {
             provider: &provider.params,
             key: choice.endpoint.key(),
@@ -176,7 +178,8 @@ impl<'a, 'l> Drive<'a, 'l> {
             body: self.call.payload.bytes(adds_usage),
             first_byte: patience.min(started.until(deadline)),
         };
-        let sent = self.line.attend(forward::send(&self.gateway.upstreams, &out)).await;
+        // Boxed, so that the connecting does not take up room for as long as the stream runs.
+        let sent = self.line.attend(Box::pin(forward::send(&self.gateway.upstreams, &out))).await;
         drop(out);
         match sent {
             Err(lost) => {
@@ -192,7 +195,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                 if answer.head.status.is_success() {
                     self.pass(choice, answer, adds_usage, deadline, started).await
                 } else {
-                    self.refused(choice, answer, adds_usage, started).await
+                    Box::pin(self.refused(choice, answer, adds_usage, started)).await
                 }
             }
         }
@@ -205,7 +208,8 @@ impl<'a, 'l> Drive<'a, 'l> {
         let session = x.identity.as_ref().and_then(|identity| identity.key);
         let ratios = x.live.learned.ratios(self.call.model.label.as_str(), session);
         let meter = Meter::new(self.call.operation, x.request_bytes, ratios, x.since);
-        x.reading = Some(Reading::new(meter, super::reading::Learner::of(x, self.call.operation, &choice.endpoint)));
+        x.reading =
+            Some(Reading::new(meter, super::reading::Learner::of(x, self.call.operation, &choice.endpoint)));
         if !self.call.operation.generates() {
             return;
         }
@@ -301,9 +305,9 @@ impl<'a, 'l> Drive<'a, 'l> {
         let failure = match &cut {
             Cut::Broken | Cut::Truncated => Failure::Broken,
             Cut::Idle | Cut::Overdue => Failure::Timeout,
-            Cut::Reported(fault) => {
-                classify_event(fault, &self.asked(), clock::unix_now()).failure(false).unwrap_or(Failure::ServerError)
-            }
+            Cut::Reported(fault) => classify_event(fault, &self.asked(), clock::unix_now())
+                .failure(false)
+                .unwrap_or(Failure::ServerError),
         };
         let last = match cut {
             Cut::Reported(fault) => LastWord::Event(fault),
@@ -313,8 +317,14 @@ impl<'a, 'l> Drive<'a, 'l> {
     }
 
     /// Not a 2xx: finds out what it means.
-    async fn refused(&mut self, mut choice: Choice, answer: Answer, added_usage: bool, started: Moment) -> Step {
-        let (head, body) = match self.line.attend(answer.drain()).await {
+    async fn refused(
+        &mut self,
+        mut choice: Choice,
+        answer: Answer,
+        added_usage: bool,
+        started: Moment,
+    ) -> Step {
+        let (head, body) = match self.line.attend(Box::pin(answer.drain())).await {
             Ok(drained) => drained,
             Err(lost) => {
                 self.record(&choice, AttemptOutcome::Cancelled, None, false, started);
@@ -386,7 +396,8 @@ impl<'a, 'l> Drive<'a, 'l> {
         self.ambiguous |= ambiguous;
         self.stale |= matches!(failure, Failure::Stale);
         let over = now >= self.x.since + provider.params.timeouts.total;
-        let exhausted = self.count >= self.x.snapshot.server.max_attempts && !matches!(failure, Failure::Stale);
+        let exhausted =
+            self.count >= self.x.snapshot.server.max_attempts && !matches!(failure, Failure::Stale);
         match next {
             Next::RetrySame { after } if !over && !exhausted => {
                 self.last = Some(last);
@@ -414,7 +425,8 @@ impl<'a, 'l> Drive<'a, 'l> {
     fn usage_is_refused(&self) -> bool {
         let Some(endpoint) = &self.x.endpoint else { return false };
         let refused = self.x.live.usage_refused.lock();
-        !refused.is_empty() && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
+        !refused.is_empty()
+            && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
     }
 
     fn record(

@@ -14,8 +14,8 @@ use crate::{
     session::Identity,
     snapshot::Snapshot,
     types::{
-        AffinityReason, AffinityResult, AttemptRecord, CallerName, Dialect, ModelName, Operation, Outcome, Reason,
-        RequestId, TenantId,
+        AffinityReason, AffinityResult, AttemptRecord, CallerName, Dialect, ModelName, Operation, Outcome,
+        Reason, RequestId, TenantId,
     },
     upstream::Endpoint,
 };

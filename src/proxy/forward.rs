@@ -76,7 +76,8 @@ impl Broken {
 
 /// Sends the request and waits for the head of the answer.
 pub(crate) async fn send(upstreams: &Upstreams, out: &Outbound<'_>) -> Result<Answer, Broken> {
-    let mut connection = upstreams.connect(out.provider).await.map_err(|_| Broken::before(Failure::Connect))?;
+    let mut connection =
+        upstreams.connect(out.provider).await.map_err(|_| Broken::before(Failure::Connect))?;
     let head = build(out, connection.is_h2()).map_err(|_| Broken::before(Failure::Broken))?;
     let mut sent = false;
     let tried = talk(&mut connection, head, out, &mut sent).await;
@@ -159,7 +160,8 @@ async fn write(
         match pingora_timeout::timeout(STALL, writing.as_mut()).await {
             Ok(written) => return written.map(|()| true),
             Err(_) => {
-                let received = digest.as_ref().and_then(|digest| digest.tcp_info()).map(|tcp| tcp.tcpi_bytes_received);
+                let received =
+                    digest.as_ref().and_then(|digest| digest.tcp_info()).map(|tcp| tcp.tcpi_bytes_received);
                 if started.is_some() && received > started {
                     return Ok(false);
                 }
@@ -239,8 +241,9 @@ pub(crate) fn credential(auth: AuthScheme, key: &Secret) -> pingora::Result<(&'s
         AuthScheme::ApiKey => ("api-key", std::borrow::Cow::Borrowed(key.expose())),
         AuthScheme::Bearer => ("authorization", std::borrow::Cow::Owned(format!("Bearer {}", key.expose()))),
     };
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| pingora::Error::explain(ErrorType::InvalidHTTPHeader, "the upstream key is no header value"))?;
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        pingora::Error::explain(ErrorType::InvalidHTTPHeader, "the upstream key is no header value")
+    })?;
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -248,7 +251,11 @@ pub(crate) fn credential(auth: AuthScheme, key: &Secret) -> pingora::Result<(&'s
 /// Host, and the port where it is not the scheme's own.
 pub(crate) fn authority(provider: &ProviderParams) -> String {
     let usual = if provider.tls { 443 } else { 80 };
-    if provider.port == usual { provider.host.clone() } else { format!("{}:{}", provider.host, provider.port) }
+    if provider.port == usual {
+        provider.host.clone()
+    } else {
+        format!("{}:{}", provider.host, provider.port)
+    }
 }
 
 impl Answer {

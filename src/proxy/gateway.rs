@@ -120,13 +120,16 @@ impl Gateway {
         expect_method(method, &[Method::GET, Method::HEAD])?;
         x.silent = true;
         let now = clock::now();
-        let usable = x.snapshot.pool.endpoints().iter().any(|endpoint| {
-            endpoint.availability(crate::upstream::Lane::PASSTHROUGH, now).usable()
-        });
-        let (status, body) = match route {
-            Route::Health if !usable => (503, r#"{"status":"no endpoint is available"}"#),
-            Route::Health => (200, r#"{"status":"ok"}"#),
-            _ => (200, r#"{"service":"warmkey"}"#),
+        let usable = x
+            .snapshot
+            .pool
+            .endpoints()
+            .iter()
+            .any(|endpoint| endpoint.availability(crate::upstream::Lane::PASSTHROUGH, now).usable());
+        let (status, body) = match (*route == Route::Health, usable) {
+            (true, false) => (503, r#"{"status":"no endpoint is available"}"#),
+            (true, true) => (200, r#"{"status":"ok"}"#),
+            (false, _) => (200, r#"{"service":"warmkey"}"#),
         };
         let sent = reply::json(line, x, status, body.into()).await;
         Ok(said(sent))
@@ -174,7 +177,10 @@ impl Gateway {
         let Some(owner) = admit::pin(x, std::slice::from_ref(&pin))? else {
             return Err(Denial::new(
                 Reason::UnknownObject,
-                format!("this {} is not known here; it must be made through this gateway first", kind.label()),
+                format!(
+                    "this {} is not known here; it must be made through this gateway first",
+                    kind.label()
+                ),
             ));
         };
         let Some(endpoint) = x.snapshot.pool.endpoint(owner.as_str()).map(Arc::clone) else {
@@ -235,8 +241,13 @@ enum Entered {
 fn target(x: &mut Exchange, path: &str, headers: &http::HeaderMap) -> Result<Target, Denial> {
     let pool = Arc::clone(&x.snapshot.pool);
     let named = |name: &str| pool.providers().iter().any(|provider| passthrough::answers_to(provider, name));
-    x.dialect = Some(if headers.contains_key("anthropic-version") { Dialect::Anthropic } else { Dialect::OpenAiChat });
-    let target = super::route::target(path, named).map_err(|fault| Denial::new(Reason::BadRequest, fault.0).closing())?;
+    x.dialect = Some(if headers.contains_key("anthropic-version") {
+        Dialect::Anthropic
+    } else {
+        Dialect::OpenAiChat
+    });
+    let target = super::route::target(path, named)
+        .map_err(|fault| Denial::new(Reason::BadRequest, fault.0).closing())?;
     let prefix = target.prefix.as_deref().and_then(|prefix| family_named(x, prefix));
     match (&target.route, prefix) {
         (Route::Call(operation), family) => {
@@ -258,7 +269,9 @@ fn target(x: &mut Exchange, path: &str, headers: &http::HeaderMap) -> Result<Tar
 
 fn family_named(x: &Exchange, prefix: &str) -> Option<Family> {
     let mut providers = x.snapshot.pool.providers().iter();
-    providers.find(|provider| passthrough::answers_to(provider, prefix)).map(|provider| provider.params.family)
+    providers
+        .find(|provider| passthrough::answers_to(provider, prefix))
+        .map(|provider| provider.params.family)
 }
 
 fn expect_method(method: &Method, allowed: &[Method]) -> Result<(), Denial> {
@@ -362,7 +375,13 @@ async fn lose(line: &mut Downlink<'_>, x: &mut Exchange, lost: Lost) -> Reason {
             Reason::ClientStalled
         }
         Lost::Draining if line.has_content() => {
-            reply::interrupt(line, x, Reason::Draining, "the gateway is shutting down; send the request again").await;
+            reply::interrupt(
+                line,
+                x,
+                Reason::Draining,
+                "the gateway is shutting down; send the request again",
+            )
+            .await;
             Reason::Draining
         }
         Lost::Draining => {

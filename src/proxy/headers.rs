@@ -97,7 +97,10 @@ pub(crate) fn caller_token(headers: &HeaderMap) -> Option<&[u8]> {
         let (scheme, token) = value.split_at_checked(7)?;
         return scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii());
     }
-    ["x-api-key", "api-key", "x-goog-api-key"].iter().find_map(|name| headers.get(*name)).map(HeaderValue::as_bytes)
+    ["x-api-key", "api-key", "x-goog-api-key"]
+        .iter()
+        .find_map(|name| headers.get(*name))
+        .map(HeaderValue::as_bytes)
 }
 
 #[cfg(test)]

@@ -28,10 +28,7 @@ pub(crate) struct Final {
 impl Final {
     /// When the provider says that it is worth coming back.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match &self.verdict {
-            Verdict::RateLimited(limit) => limit.retry_after,
-            _ => None,
-        }
+        if let Verdict::RateLimited(limit) = &self.verdict { limit.retry_after } else { None }
     }
 }
 
@@ -82,7 +79,9 @@ fn reported(fault: &UpstreamFault) -> String {
 fn broken(failure: &Failure) -> Denial {
     match failure {
         Failure::Timeout => Denial::new(Reason::UpstreamTimeout, "the provider did not answer in time"),
-        Failure::Connect => Denial::new(Reason::UpstreamUnreachable, "the provider cannot be reached at the moment"),
+        Failure::Connect => {
+            Denial::new(Reason::UpstreamUnreachable, "the provider cannot be reached at the moment")
+        }
         Failure::Broken
         | Failure::Stale
         | Failure::ServerError

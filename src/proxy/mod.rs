@@ -14,29 +14,29 @@
 
 mod route;
 
-mod gateway;
-mod identify;
-mod upload;
 mod admit;
 mod choose;
 mod forward;
+mod gateway;
+mod identify;
 mod relay;
 mod settle;
+mod upload;
 
 mod drive;
-mod single;
-mod passthrough;
 mod native;
+mod passthrough;
+mod single;
 
-mod exchange;
-mod reading;
-mod downlink;
-mod denial;
-mod last_word;
-mod reply;
 mod cooling;
+mod denial;
+mod downlink;
+mod exchange;
 mod headers;
+mod last_word;
 mod models;
+mod reading;
+mod reply;
 
 mod check;
 mod connect;

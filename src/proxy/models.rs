@@ -20,8 +20,13 @@ pub(crate) fn family_of(prefix: Option<Family>, headers: &HeaderMap) -> Family {
 
 /// The list, or one of it. Globs are offered as what they are made of: nobody can call `claude-*`.
 pub(crate) fn list(x: &Exchange, family: Family, id: Option<&str>) -> Result<Bytes, Denial> {
-    let listings: Vec<ModelListing> =
-        x.snapshot.models.models().filter(|model| offered(x, model, family)).map(|model| listing(model)).collect();
+    let listings: Vec<ModelListing> = x
+        .snapshot
+        .models
+        .models()
+        .filter(|model| offered(x, model, family))
+        .map(|model| listing(model))
+        .collect();
     match id {
         None => Ok(dialect::models(family, &listings)),
         Some(id) => listings.iter().find(|listing| listing.id.as_str() == id).map_or_else(

@@ -61,7 +61,10 @@ impl ProxyHttp for Gateway {
                 Ok(false)
             }
             Err(_) => {
-                let denial = Denial::new(Reason::NoEndpoint, "the account for this call is not available at the moment");
+                let denial = Denial::new(
+                    Reason::NoEndpoint,
+                    "the account for this call is not available at the moment",
+                );
                 deny(session, x, &denial.closing()).await;
                 Ok(true)
             }
@@ -75,7 +78,9 @@ impl ProxyHttp for Gateway {
         let params = &pass.way.endpoint.provider().params;
         match self.upstreams.native_peer(params).await {
             Ok(peer) => Ok(Box::new(peer)),
-            Err(_) => Error::e_explain(ErrorType::ConnectError, "no address").map_err(|e: Box<Error>| e.into_up()),
+            Err(_) => {
+                Error::e_explain(ErrorType::ConnectError, "no address").map_err(|e: Box<Error>| e.into_up())
+            }
         }
     }
 
@@ -88,13 +93,10 @@ impl ProxyHttp for Gateway {
         let Some(pass) = &x.pass else { return Ok(()) };
         let params = &pass.way.endpoint.provider().params;
         let observe = params.credentials == Credentials::Caller;
-        let keep: Vec<HeaderName> = headers::upward(&head.headers, observe).map(|(name, _)| name.clone()).collect();
-        let drop: Vec<HeaderName> = head
-            .headers
-            .keys()
-            .filter(|name| !keep.contains(name) && !is_framing(name))
-            .cloned()
-            .collect();
+        let keep: Vec<HeaderName> =
+            headers::upward(&head.headers, observe).map(|(name, _)| name.clone()).collect();
+        let drop: Vec<HeaderName> =
+            head.headers.keys().filter(|name| !keep.contains(name) && !is_framing(name)).cloned().collect();
         for name in drop {
             head.remove_header(&name);
         }
@@ -170,7 +172,9 @@ impl ProxyHttp for Gateway {
         let Some(pass) = &mut x.pass else { return Ok(None) };
         if let Some((kind, kept)) = &mut pass.created {
             if let Some(chunk) = body {
-                kept.extend_from_slice(chunk.get(..chunk.len().min(CREATED - kept.len())).unwrap_or_default());
+                kept.extend_from_slice(
+                    chunk.get(..chunk.len().min(CREATED - kept.len())).unwrap_or_default(),
+                );
             }
             if end_of_stream && let Some(id) = created_id(kept) {
                 let endpoint = pass.way.endpoint.name();
@@ -191,7 +195,8 @@ impl ProxyHttp for Gateway {
             super::cooling::tell(&pass.way.endpoint, &failure, &effect, clock::now());
         }
         if !committed && ours {
-            let denial = Denial::new(Reason::UpstreamUnreachable, "the provider cannot be reached at the moment");
+            let denial =
+                Denial::new(Reason::UpstreamUnreachable, "the provider cannot be reached at the moment");
             deny(session, x, &denial).await;
         }
         x.end = Some(if ours {
@@ -213,7 +218,11 @@ impl ProxyHttp for Gateway {
             }
             x.attempts.push(AttemptRecord {
                 endpoint: pass.way.endpoint.name().clone(),
-                outcome: if x.status < 400 && fault.is_none() { AttemptOutcome::Ok } else { AttemptOutcome::Refused },
+                outcome: if x.status < 400 && fault.is_none() {
+                    AttemptOutcome::Ok
+                } else {
+                    AttemptOutcome::Refused
+                },
                 status: Some(x.status),
                 ambiguous: false,
                 spent: x.called.map(|at| clock::now().since(at)).unwrap_or_default(),
@@ -241,15 +250,21 @@ fn created_id(body: &[u8]) -> Option<String> {
 }
 
 fn failure_of(fault: &Error) -> Failure {
-    match fault.etype() {
+    let connecting = matches!(
+        fault.etype(),
         ErrorType::ConnectTimedout
-        | ErrorType::ConnectRefused
-        | ErrorType::ConnectNoRoute
-        | ErrorType::ConnectError
-        | ErrorType::TLSHandshakeFailure
-        | ErrorType::TLSHandshakeTimedout => Failure::Connect,
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
-        _ => Failure::Broken,
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+    );
+    if connecting {
+        Failure::Connect
+    } else if matches!(fault.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) {
+        Failure::Timeout
+    } else {
+        Failure::Broken
     }
 }
 

@@ -56,7 +56,10 @@ fn allows(rule: &PassRule, method: &Method, path: &str) -> bool {
     if rule.method != "*" && rule.method != method.as_str() {
         return false;
     }
-    GlobBuilder::new(&rule.path).literal_separator(true).build().is_ok_and(|glob| glob.compile_matcher().is_match(path))
+    GlobBuilder::new(&rule.path)
+        .literal_separator(true)
+        .build()
+        .is_ok_and(|glob| glob.compile_matcher().is_match(path))
 }
 
 /// Finds the provider that lets a path through, and the account for it.
@@ -69,7 +72,10 @@ pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -
     let Some(provider) = provider else {
         return Err(Denial::new(
             Reason::UnknownPath,
-            format!("`{method} {}` is not served here; a provider's `passthrough` would have to allow it", target.path),
+            format!(
+                "`{method} {}` is not served here; a provider's `passthrough` would have to allow it",
+                target.path
+            ),
         ));
     };
     let mut pins = mentioned(body);
@@ -102,7 +108,10 @@ fn owner(x: &Exchange, pins: &[HardPin]) -> Result<Option<Arc<Endpoint>>, Denial
         match x.live.owners.find(&x.tenant, pin.kind, &pin.id, clock::unix_now()) {
             Owner::Ours(name) => {
                 let endpoint = x.snapshot.pool.endpoint(name.as_str()).ok_or_else(|| {
-                    Denial::new(Reason::OwnerGone, "the account that owns this object is not configured any more")
+                    Denial::new(
+                        Reason::OwnerGone,
+                        "the account that owns this object is not configured any more",
+                    )
                 })?;
                 found = Some(Arc::clone(endpoint));
             }
@@ -110,7 +119,10 @@ fn owner(x: &Exchange, pins: &[HardPin]) -> Result<Option<Arc<Endpoint>>, Denial
             Owner::NotYours | Owner::Unknown => {
                 return Err(Denial::new(
                     Reason::UnknownObject,
-                    format!("this {} is not known here; it must be made through this gateway first", pin.kind.label()),
+                    format!(
+                        "this {} is not known here; it must be made through this gateway first",
+                        pin.kind.label()
+                    ),
                 ));
             }
         }
@@ -125,7 +137,8 @@ fn place(x: &Exchange, provider: &Provider) -> Result<Arc<Endpoint>, Denial> {
     let now = clock::now();
     ring.and_then(|ring| {
         let accept = |backend: &pingora_load_balancing::Backend, _healthy: bool| {
-            endpoint_of(backend).is_some_and(|endpoint| endpoint.availability(Lane::PASSTHROUGH, now).usable())
+            endpoint_of(backend)
+                .is_some_and(|endpoint| endpoint.availability(Lane::PASSTHROUGH, now).usable())
         };
         let backend = ring.balancer().select_with(&key, 64, accept)?;
         endpoint_of(&backend).map(Arc::clone)
@@ -163,7 +176,9 @@ fn mentioned(body: &[u8]) -> Vec<HardPin> {
         for (head, kind) in ID_HEADS {
             if rest.starts_with(head.as_bytes()) {
                 let end = rest.iter().take(200).position(|&byte| byte == b'"');
-                if let Some(id) = end.and_then(|end| rest.get(..end)).and_then(|id| std::str::from_utf8(id).ok()) {
+                if let Some(id) =
+                    end.and_then(|end| rest.get(..end)).and_then(|id| std::str::from_utf8(id).ok())
+                {
                     pins.push(HardPin { kind: *kind, id: id.to_owned() });
                 }
             }

@@ -90,7 +90,16 @@ impl Reading {
     /// Begins to read.
     pub(crate) fn new(meter: Meter, learner: Learner) -> Self {
         let reply = learner.wants_replies().then(ReplyHasher::new);
-        Self { meter, id: None, fault: None, last_sequence: None, learner, reply, content: false, terminal: false }
+        Self {
+            meter,
+            id: None,
+            fault: None,
+            last_sequence: None,
+            learner,
+            reply,
+            content: false,
+            terminal: false,
+        }
     }
 
     /// Takes in one signal.

@@ -155,11 +155,12 @@ async fn stream(
     };
     let ended = stream.run(line, &mut answer, passage, tap).await;
     tap.reading.last_sequence = stream.reader.last_sequence();
-    match &ended {
-        Ended::Complete if answer.sent && answer.connection.session.response_done() => answer.connection.release().await,
-        // Dropping an HTTP/1.1 connection closes it, shutting an HTTP/2 stream down resets it: either
-        // way the provider stops before its next event.
-        _ => answer.connection.session.shutdown().await,
+    if matches!(ended, Ended::Complete) && answer.sent && answer.connection.session.response_done() {
+        answer.connection.release().await;
+    } else {
+        // Closes an HTTP/1.1 connection, resets an HTTP/2 stream: either way the provider stops
+        // before its next event.
+        answer.connection.session.shutdown().await;
     }
     ended
 }

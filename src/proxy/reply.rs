@@ -35,7 +35,12 @@ pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
 }
 
 /// Writes a JSON body of ours.
-pub(crate) async fn json(line: &mut Downlink<'_>, x: &mut Exchange, status: u16, body: Bytes) -> Result<(), Lost> {
+pub(crate) async fn json(
+    line: &mut Downlink<'_>,
+    x: &mut Exchange,
+    status: u16,
+    body: Bytes,
+) -> Result<(), Lost> {
     let Ok(mut head) = ResponseHeader::build(status, Some(8)) else { return Err(Lost::Gone) };
     let _ = head.insert_header(header::CONTENT_TYPE, "application/json");
     let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
@@ -43,7 +48,12 @@ pub(crate) async fn json(line: &mut Downlink<'_>, x: &mut Exchange, status: u16,
     send(line, x, head, body).await
 }
 
-async fn send(line: &mut Downlink<'_>, x: &mut Exchange, head: ResponseHeader, body: Bytes) -> Result<(), Lost> {
+async fn send(
+    line: &mut Downlink<'_>,
+    x: &mut Exchange,
+    head: ResponseHeader,
+    body: Bytes,
+) -> Result<(), Lost> {
     x.status = head.status.as_u16();
     let is_head = line.session.req_header().method == http::Method::HEAD;
     line.head(head).await?;
@@ -80,20 +90,29 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
 
 /// Passes a provider's error on, word by word. Only a `retry-after` is made bearable: clients give
 /// up above a minute, and some read integers only.
-pub(crate) async fn pass(line: &mut Downlink<'_>, x: &mut Exchange, last: &Final, observe: bool) -> Result<(), Lost> {
+pub(crate) async fn pass(
+    line: &mut Downlink<'_>,
+    x: &mut Exchange,
+    last: &Final,
+    observe: bool,
+) -> Result<(), Lost> {
     x.status = last.head.status.as_u16();
     if line.is_committed() {
         let dialect = x.dialect.unwrap_or(Dialect::OpenAiChat);
         let fault = dialect::read_fault(&last.body);
-        let message = if fault.message.is_empty() { "the provider refused the request" } else { &fault.message };
-        let event = dialect::stream_error(dialect, x.status, "upstream_error", message, &x.id.to_string(), None);
+        let message =
+            if fault.message.is_empty() { "the provider refused the request" } else { &fault.message };
+        let event =
+            dialect::stream_error(dialect, x.status, "upstream_error", message, &x.id.to_string(), None);
         return line.last_words(event).await;
     }
     let Ok(mut head) = super::relay::downward(&last.head, observe) else { return Err(Lost::Gone) };
     let _ = head.insert_header(header::CONTENT_LENGTH, last.body.len());
     if x.status == 429 {
         let asked = last.retry_after();
-        if let Some(after) = asked.or_else(|| head.headers.get(header::RETRY_AFTER).map(|_| std::time::Duration::MAX)) {
+        if let Some(after) =
+            asked.or_else(|| head.headers.get(header::RETRY_AFTER).map(|_| std::time::Duration::MAX))
+        {
             let _ = head.insert_header(header::RETRY_AFTER, denial::retry_after_seconds(after));
         }
     }

@@ -118,7 +118,8 @@ fn decode(raw: &str) -> Result<String, BadPath> {
     while let Some(&byte) = bytes.get(i) {
         let (decoded, used) = if byte == b'%' {
             let pair = raw.get(i + 1..i + 3).ok_or(BadPath("the path holds a broken `%` escape"))?;
-            let value = u8::from_str_radix(pair, 16).map_err(|_| BadPath("the path holds a broken `%` escape"))?;
+            let value =
+                u8::from_str_radix(pair, 16).map_err(|_| BadPath("the path holds a broken `%` escape"))?;
             (value, 3)
         } else {
             (byte, 1)
@@ -173,7 +174,9 @@ mod tests {
 
     #[test]
     fn a_path_that_could_mean_two_things_is_refused() {
-        for raw in ["/v1/files%2f..%2fmessages", "/../etc", "/v1\\messages", "/%", "/%zz", "/a%00", "v1", "/a b"] {
+        for raw in
+            ["/v1/files%2f..%2fmessages", "/../etc", "/v1\\messages", "/%", "/%zz", "/a%00", "v1", "/a b"]
+        {
             assert!(normalise(raw).is_err(), "{raw}");
         }
     }

@@ -57,7 +57,7 @@ pub(crate) async fn single(
         body: payload.bytes(false),
         first_byte: params.timeouts.total,
     };
-    let sent = line.attend(forward::send(&gateway.upstreams, &out)).await;
+    let sent = line.attend(Box::pin(forward::send(&gateway.upstreams, &out))).await;
     drop(out);
     let (ending, outcome, status) = match sent {
         Err(lost) => (Ending::Lost(lost), AttemptOutcome::Cancelled, None),
@@ -72,7 +72,7 @@ pub(crate) async fn single(
             let (ending, outcome) = pass(line, x, endpoint, answer, &mut payload).await;
             (ending, outcome, Some(status))
         }
-        Ok(Ok(answer)) => refused(line, x, endpoint, &mut slot, answer).await,
+        Ok(Ok(answer)) => Box::pin(refused(line, x, endpoint, &mut slot, answer)).await,
     };
     x.attempts.push(AttemptRecord {
         endpoint: endpoint.name().clone(),
@@ -128,7 +128,7 @@ async fn refused(
     slot: &mut Slot,
     answer: Answer,
 ) -> (Ending, AttemptOutcome, Option<u16>) {
-    let (head, body) = match line.attend(answer.drain()).await {
+    let (head, body) = match line.attend(Box::pin(answer.drain())).await {
         Ok(drained) => drained,
         Err(lost) => return (Ending::Lost(lost), AttemptOutcome::Cancelled, None),
     };

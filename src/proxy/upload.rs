@@ -124,7 +124,11 @@ fn buffers_full() -> Denial {
 }
 
 /// Reads the whole body.
-pub(crate) async fn read(session: &mut Session, bounds: &Bounds, buffers: &Arc<Buffers>) -> Result<Upload, Denial> {
+pub(crate) async fn read(
+    session: &mut Session,
+    bounds: &Bounds,
+    buffers: &Arc<Buffers>,
+) -> Result<Upload, Denial> {
     let packing = packing(&session.req_header().headers)?;
     let expects = session
         .req_header()
@@ -171,7 +175,9 @@ async fn receive(
         // The whole body in one read: the common case of small requests, no copy.
         return match next(session).await? {
             None => Ok(first),
-            Some(_) => Err(Denial::new(Reason::BadRequest, "the body is longer than its `content-length`").closing()),
+            Some(_) => {
+                Err(Denial::new(Reason::BadRequest, "the body is longer than its `content-length`").closing())
+            }
         };
     }
     let room = announced.unwrap_or(0).min(PRESIZE).max(first.len() as u64 * 2);

@@ -25,12 +25,17 @@ use crate::{
 pub(super) const POOLED: usize = 4_096;
 
 /// Everything configured, with live state taken over from `old`.
-pub(super) fn snapshot(config: &Config, old: Option<&Pool>, policy: &Arc<Pinned>) -> anyhow::Result<Snapshot> {
+pub(super) fn snapshot(
+    config: &Config,
+    old: Option<&Pool>,
+    policy: &Arc<Pinned>,
+) -> anyhow::Result<Snapshot> {
     let pool = Pool::build(config.providers.clone(), config.endpoints.clone(), old).map_err(faults)?;
     let policy: Arc<dyn Policy> = Arc::<Pinned>::clone(policy);
     let models = ModelTable::build(config.models.clone(), &pool).map_err(faults)?;
     let rings = Rings::build(&pool, &models);
-    let headers = config.server.session_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
+    let headers =
+        config.server.session_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
     Ok(Snapshot {
         loaded: clock::unix_now(),
         server: config.server.clone(),
@@ -69,7 +74,11 @@ fn prices(config: &Config) -> PriceList {
 /// What the policy is told.
 pub(super) fn policy(config: &Config) -> PinnedParams {
     let routing = &config.routing;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a checked ratio of a few units")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a checked ratio of a few units"
+    )]
     let load_percent = (routing.headroom * 100.0).round() as u32;
     PinnedParams {
         wait_max: routing.wait_max,

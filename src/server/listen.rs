@@ -91,8 +91,9 @@ impl Listeners {
 }
 
 fn bind(fds: &mut Fds, address: SocketAddr, knob: &str) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(address)
-        .with_context(|| format!("`{knob}`: cannot listen on {address}; is another gateway running there?"))?;
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("`{knob}`: cannot listen on {address}; is another gateway running there?")
+    })?;
     listener.set_nonblocking(true).context("preparing a listener")?;
     let bound = listener.local_addr().context("asking for a listener's address")?;
     fds.add(bound.to_string(), listener.into_raw_fd());

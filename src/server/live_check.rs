@@ -57,7 +57,9 @@ fn report(pool: &Pool, found: &BTreeMap<String, Checked>) -> LiveReport {
         let name = endpoint.name();
         let words = match found.get(name.as_str()) {
             Some(Checked::Good(Some(organisation))) => format!("good, organisation {organisation}"),
-            Some(Checked::Good(None)) => "good; its provider does not say which organisation it belongs to".to_owned(),
+            Some(Checked::Good(None)) => {
+                "good; its provider does not say which organisation it belongs to".to_owned()
+            }
             Some(Checked::Bad(trouble)) => {
                 ok = false;
                 format!("refused by its provider: {trouble}")
@@ -73,8 +75,12 @@ fn report(pool: &Pool, found: &BTreeMap<String, Checked>) -> LiveReport {
     for provider in pool.providers() {
         let of = |e: &&Arc<crate::upstream::Endpoint>| e.provider().params.name == provider.params.name;
         let keys = pool.endpoints().iter().filter(of).filter(|endpoint| endpoint.key().is_some()).count();
-        let domains: BTreeSet<_> =
-            pool.endpoints().iter().filter(of).map(|endpoint| endpoint.rate_domain().name().clone()).collect();
+        let domains: BTreeSet<_> = pool
+            .endpoints()
+            .iter()
+            .filter(of)
+            .map(|endpoint| endpoint.rate_domain().name().clone())
+            .collect();
         lines.push(summary(provider.params.name.as_str(), keys, domains.len()));
     }
     LiveReport { lines, ok }

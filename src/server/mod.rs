@@ -95,7 +95,9 @@ async fn run(
 ) -> anyhow::Result<()> {
     let listeners = listen::Listeners::bind(&config.server)?;
     let sim = match &config.sim {
-        Some(params) => Some(Sim::start(build::sim(params)).await.context("starting the simulated provider")?),
+        Some(params) => {
+            Some(Sim::start(build::sim(params)).await.context("starting the simulated provider")?)
+        }
         None => None,
     };
     let policy = Arc::new(Pinned::new(build::policy(&config)));
@@ -104,7 +106,11 @@ async fn run(
     let upstreams = Arc::new(Upstreams::new(build::POOLED));
     let (stop, stopping) = watch::channel(false);
     let mut services = JoinSet::new();
-    let conf = Arc::new(ServerConf { threads, upstream_keepalive_pool_size: build::POOLED, ..ServerConf::default() });
+    let conf = Arc::new(ServerConf {
+        threads,
+        upstream_keepalive_pool_size: build::POOLED,
+        ..ServerConf::default()
+    });
     let started = Started {
         data: &listeners.data.clone(),
         admin: listeners.admin,

@@ -28,14 +28,26 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts the watch; it ends with the set.
-pub(super) fn start(live: &Arc<Live>, policy: Arc<Pinned>, path: Option<PathBuf>, config: &Config, tasks: &mut JoinSet<()>) {
+pub(super) fn start(
+    live: &Arc<Live>,
+    policy: Arc<Pinned>,
+    path: Option<PathBuf>,
+    config: &Config,
+    tasks: &mut JoinSet<()>,
+) {
     let Some(path) = path else { return };
     let files = config.files.clone();
     let watch = config.server.watch;
     tasks.spawn(watch_files(Arc::clone(live), policy, path, files, watch));
 }
 
-async fn watch_files(live: Arc<Live>, mut policy: Arc<Pinned>, path: PathBuf, mut files: Vec<PathBuf>, watch: bool) {
+async fn watch_files(
+    live: Arc<Live>,
+    mut policy: Arc<Pinned>,
+    path: PathBuf,
+    mut files: Vec<PathBuf>,
+    watch: bool,
+) {
     let Ok(mut hup) = signal(SignalKind::hangup()) else {
         tracing::error!("cannot listen for SIGHUP; settings are fixed until a restart");
         return;

@@ -146,7 +146,8 @@ impl Setup {
 
     /// The configuration's text.
     pub fn text(&self) -> String {
-        let mut text = format!("[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{}\n", self.server);
+        let mut text =
+            format!("[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{}\n", self.server);
         for (name, letter, model) in [("anthropic", 'a', "claude-sonnet-4-6"), ("openai", 'o', "gpt-5.6")] {
             write!(
                 text,
@@ -290,7 +291,8 @@ impl Gateway {
 
     /// Waits until nothing is under way, and asserts that everything was given back.
     pub async fn at_rest(&self) -> Value {
-        let status = self.until("the gateway comes to rest", |status| status["requests_in_flight"] == 0).await;
+        let status =
+            self.until("the gateway comes to rest", |status| status["requests_in_flight"] == 0).await;
         for gauge in ["live_output_tokens", "buffered_bytes", "waiting"] {
             assert_eq!(status[gauge], 0, "{gauge} was not given back\n{status:#}");
         }
