@@ -17,9 +17,10 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 use super::{
+    entry::Place,
     policy::{Ask, Decision, Policy, Start, Waiters},
     rendezvous::{Node, Nodes},
-    sessions::{Known, Place, SessionTable, Turn},
+    sessions::{Known, SessionTable, Turn},
 };
 use crate::{
     clock::Moment,
