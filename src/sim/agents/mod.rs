@@ -1,0 +1,1 @@
+//! Agents that drive a gateway.
