@@ -1,0 +1,10 @@
+//! Anthropic Messages: what is asked, and how it is answered.
+
+mod ask;
+mod wire;
+
+pub(super) use ask::{Ground, ask, count};
+pub(super) use wire::{error_event, stream, whole};
+
+#[cfg(test)]
+mod tests;
