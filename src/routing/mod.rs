@@ -27,7 +27,7 @@ pub use policy::{Ask, Decision, Policy, Start, Tried, Waiter};
 pub use rendezvous::{
     DomainShare, Node, Nodes, Rendezvous, RendezvousIter, SelectKey, backend_of, endpoint_of, score_hash,
 };
-pub use retry::{Failed, MAX_TRIES, Next, after_failure};
+pub use retry::{Failed, Next, after_failure};
 pub use ring::{Ring, Rings};
 pub use saved::{SavedSession, SavedTable, SessionView};
 pub use sessions::{Known, SessionTable, Turn, TurnFacts};

@@ -256,9 +256,6 @@ impl Policy for Pinned {
     }
 
     fn started(&self, start: &Start<'_>, now: Moment) -> Turn {
-        if start.first_try {
-            start.endpoint.provider().budget.deposit(now);
-        }
         self.sessions.start(start, now)
     }
 
