@@ -93,7 +93,10 @@ impl Client1 {
         while let Some(frame) = incoming.frame().await {
             match frame {
                 Ok(frame) => whole.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes)),
-                Err(_) => broken = true,
+                Err(_) => {
+                    broken = true;
+                    break;
+                }
             }
         }
         Ok(Heard { status: head.status, headers: head.headers, body: whole.into(), broken })
@@ -514,7 +517,7 @@ async fn a_stale_connection_dies_when_it_is_used_again() {
     assert_eq!(sim.seen().len(), 2, "the lost request was never seen");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_door_can_be_shut_and_opened_again_on_the_same_port() {
     let sim = start().await;
     let client = Client1::of(&sim, "key-a");
@@ -529,7 +532,7 @@ async fn the_door_can_be_shut_and_opened_again_on_the_same_port() {
     assert_eq!(Client1::of(&sim, "key-a").post("/v1/messages", &body).await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_early_answer_comes_while_the_upload_is_under_way() {
     let sim = start().await;
     sim.script(Fault::EarlyAnswer { status: 413, after_bytes: 10 });

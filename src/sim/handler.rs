@@ -17,7 +17,8 @@ use super::{
     generate,
     line::{Cut, Line},
     log::Visit,
-    models::{Maker, Model},
+    json::Json,
+    models::{self, Maker, Model},
     params::Account,
     pour::{BodyError, Pour},
     refusal::Refusal,
@@ -104,7 +105,7 @@ pub(super) async fn handle(core: Arc<Core>, line: Arc<Line>, request: Request<In
     }
     call.before_header().await?;
     if let Some(refusal) = call.fault.as_ref().and_then(|fault| Refusal::of_fault(fault, maker, "")) {
-        return Ok(call.refuse(&refusal));
+        return Ok(call.refuse_as_scripted(&refusal));
     }
     if let Some(Fault::HtmlPage { status }) = call.fault {
         return Ok(call.html(status));
@@ -146,6 +147,15 @@ impl Call {
         answer
     }
 
+    /// As [`Self::refuse`]; with rate-limit headers when the script says when limits reset.
+    fn refuse_as_scripted(self, refusal: &Refusal) -> Answer {
+        let body = refusal.reset_in.and_then(|_| Json::parse(&self.body).ok());
+        match body.as_ref().and_then(|body| models::find(body.text_of("model")?)) {
+            Some(model) => self.refuse_with_limits(refusal, model),
+            None => self.refuse(refusal),
+        }
+    }
+
     /// As [`Self::refuse`], with the rate-limit headers of a model.
     pub(super) fn refuse_with_limits(self, refusal: &Refusal, model: &Model) -> Answer {
         let (core, account) = (Arc::clone(&self.core), self.account.clone());
@@ -171,6 +181,9 @@ impl Call {
         identify(headers, self.maker, &self.request_id, Some(&self.account));
         if self.fault == Some(Fault::SetCookie) {
             put(headers, "set-cookie", "__cf_bm=simulated; path=/; HttpOnly; Secure");
+        }
+        if self.fault == Some(Fault::GoAwayAfter) && !self.http2 {
+            put(headers, "connection", "close");
         }
     }
 

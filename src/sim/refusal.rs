@@ -216,14 +216,13 @@ fn limited(hint: RetryHint) -> Refusal {
     let refusal = Refusal::new(429, "This request would exceed your organization's rate limit.")
         .code("rate_limit_exceeded")
         .openai_kind("requests");
-    match hint {
-        RetryHint::None => refusal,
-        RetryHint::RetryAfter(seconds) => refusal.header("retry-after", seconds),
-        RetryHint::RetryAfterMs(millis) => refusal.header("retry-after-ms", millis),
-        RetryHint::ResetOnly(seconds) => {
-            Refusal { reset_in: Some(Duration::from_secs(seconds)), ..refusal }
-        }
-    }
+    let (refusal, reset) = match hint {
+        RetryHint::None => return refusal,
+        RetryHint::RetryAfter(seconds) => (refusal.header("retry-after", seconds), Duration::from_secs(seconds)),
+        RetryHint::RetryAfterMs(millis) => (refusal.header("retry-after-ms", millis), Duration::from_millis(millis)),
+        RetryHint::ResetOnly(seconds) => (refusal, Duration::from_secs(seconds)),
+    };
+    Refusal { reset_in: Some(reset), ..refusal }
 }
 
 #[cfg(test)]

@@ -266,7 +266,9 @@ impl Agent {
         match &self.workload.way {
             Way::Gateway { base_url, token } => (base_url.clone(), token.clone()),
             Way::RoundRobin { base_url, keys } => {
-                let n = self.keys.fetch_add(1, Ordering::Relaxed) % keys.len().max(1);
+                // One key further each round, or a fleet in step would meet its own keys by accident.
+                let n = self.keys.fetch_add(1, Ordering::Relaxed);
+                let n = (n + n / self.workload.agents.max(1)) % keys.len().max(1);
                 (base_url.clone(), keys.get(n).cloned().unwrap_or_default())
             }
         }
