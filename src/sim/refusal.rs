@@ -218,8 +218,12 @@ fn limited(hint: RetryHint) -> Refusal {
         .openai_kind("requests");
     let (refusal, reset) = match hint {
         RetryHint::None => return refusal,
-        RetryHint::RetryAfter(seconds) => (refusal.header("retry-after", seconds), Duration::from_secs(seconds)),
-        RetryHint::RetryAfterMs(millis) => (refusal.header("retry-after-ms", millis), Duration::from_millis(millis)),
+        RetryHint::RetryAfter(seconds) => {
+            (refusal.header("retry-after", seconds), Duration::from_secs(seconds))
+        }
+        RetryHint::RetryAfterMs(millis) => {
+            (refusal.header("retry-after-ms", millis), Duration::from_millis(millis))
+        }
         RetryHint::ResetOnly(seconds) => (refusal, Duration::from_secs(seconds)),
     };
     Refusal { reset_in: Some(reset), ..refusal }
