@@ -41,7 +41,8 @@ struct Order {
 const ORDER_KEYS: &[&str] = &["key", "organization", "model", "path", "everywhere", "times", "from_nth"];
 
 /// The keys that some fault has.
-const FAULT_KEYS: &[&str] = &["fault", "hint", "status", "delay_ms", "events", "after_bytes", "bytes_per_second"];
+const FAULT_KEYS: &[&str] =
+    &["fault", "hint", "status", "delay_ms", "events", "after_bytes", "bytes_per_second"];
 
 #[expect(clippy::unnecessary_wraps, reason = "the default of a field where null means `always`")]
 fn once() -> Option<u64> {
