@@ -122,18 +122,45 @@ impl Call {
     async fn before_header(&self) -> Result<(), BodyError> {
         let Some(fault) = &self.fault else { return Ok(()) };
         match fault {
-            Fault::HangBeforeHeader => std::future::pending().await,
+            Fault::HangBeforeHeader => std::future::pending::<()>().await,
             Fault::SlowHeader { delay_ms } => tokio::time::sleep(*delay_ms).await,
             Fault::ResetBeforeHeader => self.cut(Cut::Reset).await,
             Fault::GoAway if self.http2 => self.cut(Cut::GoAway).await,
-            Fault::CloseBeforeHeader | Fault::GoAway | Fault::RefusedStream if !self.http2 => {
-                self.cut(Cut::Close).await;
+            Fault::CloseBeforeHeader if self.http2 => return Err(BodyError::Scripted),
+            Fault::RefusedStream if self.http2 => {
+                return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into());
             }
-            Fault::CloseBeforeHeader => return Err(BodyError::Scripted),
-            Fault::RefusedStream => return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()),
+            Fault::CloseBeforeHeader | Fault::GoAway | Fault::RefusedStream => self.cut(Cut::Close).await,
             Fault::Stale => self.line.grow_stale(),
             Fault::GoAwayAfter => self.line.retire(),
-            _ => {}
+            // Answers of their own, or faults of the body.
+            Fault::RateLimited { .. }
+            | Fault::ExceedsLimitAlone
+            | Fault::ServerError
+            | Fault::Unavailable
+            | Fault::Overloaded
+            | Fault::GatewayTimeout
+            | Fault::KeyRejected
+            | Fault::BillingRejected
+            | Fault::KeyForbidden
+            | Fault::ModelForbidden
+            | Fault::SpendLimitText
+            | Fault::WorkspaceSpendLimitText
+            | Fault::SpendLimitEnforced
+            | Fault::InsufficientQuota
+            | Fault::StreamOptionsUnknown
+            | Fault::Status { .. }
+            | Fault::HtmlPage { .. }
+            | Fault::StallAfter { .. }
+            | Fault::ResetAfter { .. }
+            | Fault::CloseAfter { .. }
+            | Fault::TruncateAfter { .. }
+            | Fault::ErrorFirst
+            | Fault::ErrorAfter { .. }
+            | Fault::EarlyAnswer { .. }
+            | Fault::SlowRead { .. }
+            | Fault::SetCookie
+            | Fault::Gzip => {}
         }
         Ok(())
     }
@@ -141,7 +168,7 @@ impl Call {
     /// Ends the connection and waits for the end.
     async fn cut(&self, cut: Cut) {
         self.line.cut(cut);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Answers with an error, and closes the book on the request.

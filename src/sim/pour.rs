@@ -152,10 +152,10 @@ impl Pump {
                 tokio::time::sleep(GRACE).await;
                 self.visit.finish();
                 self.line.cut(cut);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             // Until the client leaves, which then counts as its leaving.
-            Some(Stop::Stall) => std::future::pending().await,
+            Some(Stop::Stall) => std::future::pending::<()>().await,
         }
     }
 }
