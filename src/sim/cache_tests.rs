@@ -26,6 +26,7 @@ fn five(n: usize) -> (usize, Ttl) {
 
 fn run(cache: &mut PromptCache, chain: &Chain, rule: CacheRule, at: Moment) -> Usage {
     let look = cache.look(chain, rule, at);
+    cache.touch(&look, at);
     cache.write(&look, at, at);
     look.usage
 }
@@ -112,6 +113,15 @@ fn a_read_refreshes_the_lifetime() {
 }
 
 #[test]
+fn a_look_that_is_refused_refreshes_nothing() {
+    let mut cache = PromptCache::default();
+    let chain = prompt(5, &[five(4)]);
+    run(&mut cache, &chain, MARKED, T0);
+    assert_eq!(cache.look(&chain, MARKED, T0 + secs(299)).usage.cached_read, 3_000);
+    assert_eq!(cache.look(&chain, MARKED, T0 + secs(300)).usage.cached_read, 0);
+}
+
+#[test]
 fn an_hour_lasts_an_hour() {
     let mut cache = PromptCache::default();
     let chain = prompt(5, &[(4, Ttl::Hour)]);
@@ -166,7 +176,8 @@ fn steps_are_read_up_to_the_first_difference() {
     let step = |n: u64, hash| Position { hash, tokens: 1_024 + n * 128, mark: None };
     let first = Chain { positions: (0..10).map(|n| step(n, n)).collect(), total: 2_200 };
     assert_eq!(run(&mut cache, &first, CacheRule::Stepped, T0).cached_read, 0);
-    let other = Chain { positions: (0..10).map(|n| step(n, if n < 4 { n } else { 90 + n })).collect(), total: 2_200 };
+    let other =
+        Chain { positions: (0..10).map(|n| step(n, if n < 4 { n } else { 90 + n })).collect(), total: 2_200 };
     let usage = run(&mut cache, &other, CacheRule::Stepped, T0 + secs(9));
     let read = 1_024 + 3 * 128;
     assert_eq!(usage, Usage { cached_read: read, input: 2_200 - read, ..Usage::default() });

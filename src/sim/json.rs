@@ -86,9 +86,10 @@ impl Json {
                     first = false;
                     write_text(key, out);
                     out.push(b':');
-                    match value {
-                        Self::List(items) if key == "content" => write_list(items, without, out),
-                        _ => value.write(&[], out),
+                    if let (Self::List(items), "content") = (value, key.as_str()) {
+                        write_list(items, without, out);
+                    } else {
+                        value.write(&[], out);
                     }
                 }
                 out.push(b'}');
@@ -202,7 +203,9 @@ mod tests {
     #[test]
     fn cache_control_is_left_out_of_a_block_and_of_the_blocks_in_its_content() {
         assert_eq!(
-            spelling(r#"{"type":"tool_result","content":[{"text":"x","cache_control":{}}],"cache_control":1}"#),
+            spelling(
+                r#"{"type":"tool_result","content":[{"text":"x","cache_control":{}}],"cache_control":1}"#
+            ),
             r#"{"type":"tool_result","content":[{"text":"x"}]}"#
         );
     }

@@ -82,18 +82,18 @@ impl Pump {
     /// Starts sending; the body is what hyper is given.
     pub(super) fn start(self) -> Pour {
         let (parts, body) = mpsc::channel(1);
-        // Before the answer is handed over: the header may be written before the task runs.
-        let begun = self.line.written();
+        // Before the header can be written: the cut must know when that is out.
+        let written = self.line.written();
         tokio::spawn(async move {
             tokio::select! {
                 () = parts.closed() => {} // The client left: `self.visit` is dropped and says so.
-                () = self.run(begun, &parts) => {}
+                () = self.run(&parts, written) => {}
             }
         });
         Pour(body)
     }
 
-    async fn run(mut self, mut begun: u64, parts: &mpsc::Sender<Bytes>) {
+    async fn run(mut self, parts: &mpsc::Sender<Bytes>, mut begun: u64) {
         let frames = std::mem::take(&mut self.frames);
         let core = Arc::clone(&self.core);
         let stop = self.stop.take();
@@ -152,13 +152,12 @@ impl Pump {
                 tokio::time::sleep(GRACE).await;
                 self.visit.finish();
                 self.line.cut(cut);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             // Until the client leaves, which then counts as its leaving.
-            Some(Stop::Stall) => std::future::pending().await,
+            Some(Stop::Stall) => std::future::pending::<()>().await,
         }
     }
-
 }
 
 async fn pace(core: &Core, tokens: u64) {
