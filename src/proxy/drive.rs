@@ -68,6 +68,8 @@ pub(crate) struct Drive<'a, 'l> {
     stayed: Duration,
     stale: bool,
     ambiguous: bool,
+    /// Some endpoint has answered it with a 5xx: it may be this request that makes them fail.
+    server_error: bool,
     /// The provider does not know the usage option for this model.
     no_usage_option: bool,
     last: Option<LastWord>,
@@ -104,6 +106,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             stayed: Duration::ZERO,
             stale: false,
             ambiguous: false,
+            server_error: false,
             no_usage_option: false,
             last: None,
         }
@@ -339,7 +342,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.no_usage_option = true;
             let provider = choice.endpoint.provider().params.name.clone();
             self.x.live.usage_refused.lock().insert((provider, self.call.model.label.clone()));
-            choice.slot.answered(clock::now());
+            choice.slot.refused(clock::now());
             self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
             return Step::Same(choice.endpoint, Duration::ZERO);
         }
@@ -349,7 +352,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         let observe = choice.endpoint.provider().params.credentials == Credentials::Caller;
         match last.verdict.failure(refused_elsewhere).filter(|failure| !observe || !is_of_account(failure)) {
             None => {
-                choice.slot.answered(clock::now());
+                choice.slot.refused(clock::now());
                 self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
                 Step::Ended(Ending::Passed(Box::new(last)))
             }
@@ -370,6 +373,10 @@ impl<'a, 'l> Drive<'a, 'l> {
         started: Moment,
     ) -> Step {
         let now = clock::now();
+        if self.server_error {
+            choice.slot.repeats_a_failure();
+        }
+        self.server_error |= matches!(failure, Failure::ServerError);
         let effect = choice.slot.failed(&failure, now);
         super::cooling::tell(&choice.endpoint, &failure, &effect, now);
         if effect.check_key {
