@@ -32,6 +32,8 @@ use crate::{
 const WHOLE: usize = 1 << 20;
 /// What of a larger answer is kept to read its usage at the end.
 const READABLE: usize = 16 << 20;
+/// How long a provider may take to end a stream whose terminal event has come.
+const LAST_BYTE: Duration = Duration::from_secs(1);
 /// What is held of a stream's lifecycle events at most.
 const HELD: usize = 256 << 10;
 
@@ -163,7 +165,7 @@ async fn stream(
     } else {
         // Closes an HTTP/1.1 connection, resets an HTTP/2 stream: either way the provider stops
         // before its next event.
-        answer.connection.session.shutdown().await;
+        answer.connection.close().await;
     }
     ended
 }
@@ -195,8 +197,14 @@ impl Stream {
             }
             let step = match next(line, answer, until).await {
                 Ok(Next::Chunk(chunk)) => {
+                    let passed = self.pass(line, &chunk, hold_until, tap).await;
+                    // Counted from here: the time that our client takes to read is not the provider's.
                     idle_until = clock::now() + passage.timeouts.idle;
-                    self.pass(line, &chunk, hold_until, tap).await
+                    if tap.reading.is_over() {
+                        // All is said; only the end is awaited, so that the connection lives on.
+                        idle_until = idle_until.min(clock::now() + LAST_BYTE);
+                    }
+                    passed
                 }
                 Ok(Next::End) => return self.finish(line, tap).await,
                 Ok(Next::Broken) => Err(self.cut(tap.reading, Cut::Broken)),
@@ -373,7 +381,7 @@ async fn whole(
         }
     };
     if !matches!(ended, Ended::Complete) || !answer.sent {
-        answer.connection.session.shutdown().await;
+        answer.connection.close().await;
     } else {
         answer.connection.release().await;
     }
@@ -411,7 +419,9 @@ fn cut(unseen: bool, cut: Cut) -> Ended {
 
 /// The body is packed.
 fn is_encoded(headers: &http::HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn content_length(head: &ResponseHeader) -> Option<usize> {
