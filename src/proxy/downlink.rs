@@ -41,6 +41,7 @@ pub(crate) struct Downlink<'a> {
     content: bool,
     stream: bool,
     between_events: bool,
+    broken: bool,
     write_timeout: Duration,
     beat: Option<(Moment, Duration)>,
     cut: watch::Receiver<bool>,
@@ -56,6 +57,7 @@ impl<'a> Downlink<'a> {
             content: false,
             stream: false,
             between_events: true,
+            broken: false,
             write_timeout,
             beat: None,
             cut,
@@ -96,7 +98,8 @@ impl<'a> Downlink<'a> {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
-                // Pending for as long as the client is there, whether or not it says something.
+                // Pending for as long as the client is there: what it says meanwhile is its next
+                // request (pipelining is switched on) and waits.
                 _ = self.session.downstream_session.read_body_or_idle(true) => return Err(Lost::Gone),
                 _ = self.cut.wait_for(|cut| *cut) => return Err(Lost::Draining),
                 () = beat => {}
@@ -114,9 +117,15 @@ impl<'a> Downlink<'a> {
         // The head may come from an HTTP/2 provider; "HTTP/2 200" would confuse an HTTP/1.1 client.
         head.set_version(Version::HTTP_11);
         self.stream = is_event_stream(&head.headers);
-        let bodiless = head.status.as_u16() == 204 || head.status.as_u16() == 304;
-        if !bodiless && !head.headers.contains_key(header::CONTENT_LENGTH) {
-            let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
+        if matches!(head.status.as_u16(), 204 | 304) {
+            head.remove_header(&header::CONTENT_LENGTH);
+        } else if !head.headers.contains_key(header::CONTENT_LENGTH) {
+            // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
+            if self.session.req_header().version == Version::HTTP_10 {
+                self.session.set_keepalive(None);
+            } else {
+                let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
+            }
         }
         let writing = self.session.write_response_header(Box::new(head), false);
         finish(self.write_timeout, writing).await
@@ -145,9 +154,17 @@ impl<'a> Downlink<'a> {
     }
 
     /// Breaks the connection off, so that a body which is not complete does not look complete.
-    pub(crate) async fn abort(&mut self) {
+    ///
+    /// Nothing is sent: a goodbye to a client that does not read would wait for ever. The shell drops
+    /// the session, which closes the socket or resets the stream.
+    pub(crate) fn abort(&mut self) {
+        self.broken = true;
         self.session.set_keepalive(None);
-        self.session.downstream_session.shutdown().await;
+    }
+
+    /// The connection is to be dropped as it is.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     async fn write(&mut self, bytes: Bytes, end: bool) -> Result<(), Lost> {

@@ -48,6 +48,8 @@ pub(crate) enum Handled {
     Done,
     /// It takes the native path.
     Native(passthrough::Way),
+    /// The client is gone, or was cut off: its connection is to be dropped.
+    Broken,
 }
 
 impl Gateway {
@@ -62,6 +64,8 @@ impl Gateway {
         let cut = x.live.flights.watch_cut();
         let snapshot = Arc::clone(&x.snapshot);
         let bounds = &snapshot.server.bounds;
+        // Else a client that sends its next request early would look like one that left.
+        session.downstream_session.set_pipelining_enabled(true);
         let mut line = Downlink::new(session, bounds.write_timeout, cut);
         let ending = match self.enter(&mut line, x).await {
             Ok(Entered::Ended(ending)) => ending,
@@ -69,7 +73,7 @@ impl Gateway {
             Err(denial) => Ending::Denied(denial),
         };
         finish(&mut line, x, ending).await;
-        Handled::Done
+        if line.is_broken() { Handled::Broken } else { Handled::Done }
     }
 
     async fn enter(&self, line: &mut Downlink<'_>, x: &mut Exchange) -> Result<Entered, Denial> {
@@ -364,14 +368,14 @@ async fn lose(line: &mut Downlink<'_>, x: &mut Exchange, lost: Lost) -> Reason {
     x.response_bytes = line.sent;
     match lost {
         Lost::Gone => {
-            line.session.set_keepalive(None);
+            line.abort();
             if x.status == 0 {
                 x.status = 499;
             }
             Reason::ClientGone
         }
         Lost::Stalled => {
-            line.abort().await;
+            line.abort();
             Reason::ClientStalled
         }
         Lost::Draining if line.has_content() => {

@@ -51,6 +51,8 @@ impl ProxyHttp for Gateway {
         let way = match self.handle(session, x).await {
             Handled::Done => return Ok(true),
             Handled::Native(way) => way,
+            // Not `Ok`: Pingora would write the end of the body, and wait for a client that does not read.
+            Handled::Broken => return Err(Error::new(ErrorType::ConnectionClosed).into_down()),
         };
         match way.endpoint.acquire(Lane::PASSTHROUGH, clock::now()) {
             Ok(slot) => {
@@ -61,9 +63,10 @@ impl ProxyHttp for Gateway {
                 Ok(false)
             }
             Err(_) => {
-                let denial = Denial::new(
+                let denial = Denial::retry(
                     Reason::NoEndpoint,
-                    "the account for this call is not available at the moment",
+                    std::time::Duration::from_secs(5),
+                    "the account for this call is not available at the moment; try again later",
                 );
                 deny(session, x, &denial.closing()).await;
                 Ok(true)
@@ -185,10 +188,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, fault: &Error, x: &mut Exchange) -> FailToProxy {
+        if x.end.is_some() {
+            return FailToProxy { error_code: x.status, can_reuse_downstream: false };
+        }
         let committed = session.response_written().is_some_and(|head| !head.status.is_informational());
         let ours = *fault.esource() != pingora::ErrorSource::Downstream;
+        // What failed within the gateway says nothing against the provider.
         if let Some(pass) = &mut x.pass
-            && ours
+            && *fault.esource() == pingora::ErrorSource::Upstream
         {
             let failure = failure_of(fault);
             let effect = pass.slot.failed(&failure, clock::now());

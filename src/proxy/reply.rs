@@ -18,10 +18,10 @@ use crate::{
 
 /// Adds the `x-warmkey-*` headers, unless they are switched off.
 pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
-    let _ = head.insert_header("x-warmkey-request-id", x.id.to_string());
     if !x.snapshot.server.explain {
         return;
     }
+    let _ = head.insert_header("x-warmkey-request-id", x.id.to_string());
     if let Some(endpoint) = &x.endpoint {
         let _ = head.insert_header("x-warmkey-endpoint", endpoint.name().as_str());
     }
@@ -79,12 +79,13 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
     let Ok(mut head) = ResponseHeader::build(status, Some(10)) else { return Err(Lost::Gone) };
     let _ = head.insert_header(header::CONTENT_TYPE, "application/json");
     let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
-    let _ = head.insert_header("x-warmkey-reason", no.reason.label());
     if let Some(seconds) = no.retry_after_seconds() {
         let _ = head.insert_header(header::RETRY_AFTER, seconds);
     }
     explain(&mut head, x);
-    let _ = head.insert_header("x-warmkey-reason", no.reason.label());
+    if x.snapshot.server.explain {
+        let _ = head.insert_header("x-warmkey-reason", no.reason.label());
+    }
     send(line, x, head, body).await
 }
 
@@ -109,12 +110,11 @@ pub(crate) async fn pass(
     let Ok(mut head) = super::relay::downward(&last.head, observe) else { return Err(Lost::Gone) };
     let _ = head.insert_header(header::CONTENT_LENGTH, last.body.len());
     if x.status == 429 {
-        let asked = last.retry_after();
-        if let Some(after) =
-            asked.or_else(|| head.headers.get(header::RETRY_AFTER).map(|_| std::time::Duration::MAX))
-        {
+        if let Some(after) = last.retry_after() {
             let _ = head.insert_header(header::RETRY_AFTER, denial::retry_after_seconds(after));
         }
+        // Said once, and bearably: OpenAI's SDKs would believe this one first.
+        head.remove_header("retry-after-ms");
     }
     explain(&mut head, x);
     send(line, x, head, last.body.clone()).await
@@ -124,7 +124,7 @@ pub(crate) async fn pass(
 /// answer that is no stream can only be broken off.
 pub(crate) async fn interrupt(line: &mut Downlink<'_>, x: &mut Exchange, reason: Reason, message: &str) {
     if !line.takes_events() {
-        line.abort().await;
+        line.abort();
         return;
     }
     let dialect = x.dialect.unwrap_or(Dialect::OpenAiChat);
