@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, header};
 use parking_lot::Mutex;
 use pingora_proxy::Session;
 
@@ -217,11 +217,11 @@ impl Gateway {
         query: Option<&str>,
         headers: &http::HeaderMap,
     ) -> Result<Entered, Denial> {
-        let is_json = headers
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-        if !is_json || method == Method::GET {
-            return passthrough::way(x, &method, target, b"").map(|way| {
+        let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+            || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+            || (line.session.is_http2() && !line.session.is_body_empty());
+        if !has_body || passthrough::is_opaque(headers) {
+            return passthrough::way(x, &method, target, b"").map_err(Denial::closing).map(|way| {
                 x.pass_path = Some(with_query(&target.path, query));
                 Entered::Native(way)
             });
