@@ -78,7 +78,7 @@ impl Gateway {
 
     async fn enter(&self, line: &mut Downlink<'_>, x: &mut Exchange) -> Result<Entered, Denial> {
         let head = line.session.req_header();
-        let (method, headers) = (head.method.clone(), head.headers.clone());
+        let (method, mut headers) = (head.method.clone(), head.headers.clone());
         let query = head.uri.query().map(str::to_owned);
         let target = target(x, head.uri.path(), &headers)?;
         upload::check_size(&headers, &x.snapshot.server.bounds)?;
@@ -86,6 +86,9 @@ impl Gateway {
             return self.probe(line, x, &method, &target.route).await.map(Entered::Ended);
         }
         identify::caller(x, &headers)?;
+        if let Some(own) = &x.own_credential {
+            headers.remove(own);
+        }
         match &target.route {
             Route::Root | Route::Health => Err(Denial::new(Reason::Internal, "unreachable")),
             Route::Models(id) => {
@@ -221,10 +224,9 @@ impl Gateway {
             || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
             || (line.session.is_http2() && !line.session.is_body_empty());
         if !has_body || passthrough::is_opaque(headers) {
-            return passthrough::way(x, &method, target, b"").map_err(Denial::closing).map(|way| {
-                x.pass_path = Some(with_query(&target.path, query));
-                Entered::Native(way)
-            });
+            let way = passthrough::way(x, &method, target, b"");
+            x.pass_path = Some(with_query(&target.path, query));
+            return way.map(Entered::Native).map_err(|no| if has_body { no.closing() } else { no });
         }
         // Asked before the body is: a path that is not allowed gets no upload.
         passthrough::way(x, &method, target, b"").map_err(Denial::closing)?;

@@ -96,8 +96,10 @@ impl ProxyHttp for Gateway {
         let Some(pass) = &x.pass else { return Ok(()) };
         let params = &pass.way.endpoint.provider().params;
         let observe = params.credentials == Credentials::Caller;
-        let keep: Vec<HeaderName> =
-            headers::upward(&head.headers, observe).map(|(name, _)| name.clone()).collect();
+        let keep: Vec<HeaderName> = headers::upward(&head.headers, observe)
+            .map(|(name, _)| name.clone())
+            .filter(|name| x.own_credential.as_ref() != Some(name))
+            .collect();
         let drop: Vec<HeaderName> =
             head.headers.keys().filter(|name| !keep.contains(name) && !is_framing(name)).cloned().collect();
         for name in drop {

@@ -84,10 +84,8 @@ pub(crate) struct Passage {
 /// The head of an answer as the client gets it.
 pub(crate) fn downward(head: &ResponseHeader, observe: bool) -> pingora::Result<ResponseHeader> {
     let mut down = ResponseHeader::build(head.status, Some(head.headers.len() + 6))?;
-    for (name, value) in &head.headers {
-        if headers::comes_down(name, observe) {
-            down.append_header(name.clone(), value.clone())?;
-        }
+    for (name, value) in headers::downward(&head.headers, observe) {
+        down.append_header(name.clone(), value.clone())?;
     }
     Ok(down)
 }
