@@ -89,7 +89,7 @@ pub async fn check_key(
         first_byte: PATIENCE,
     };
     let Ok(answer) = forward::send(upstreams, &out).await else { return Checked::Unknown };
-    // What changed in the rings, the next re-weighing shares out: checks are followed by one.
+    // What changed is shared out by whoever asked for the check: it re-weighs the rings.
     let _ = endpoint.learn(&answer.head.headers);
     let (head, body) = answer.drain().await;
     let now = clock::now();

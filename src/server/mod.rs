@@ -121,7 +121,7 @@ async fn run(
         notes: config.notes.iter().map(ToString::to_string).collect(),
     };
     let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&upstreams));
-    let admin = Admin::new(Arc::clone(&live), config.server.admin, config.server.admin_token.clone());
+    let admin = Admin::new(Arc::clone(&live), config.server.admin);
     listeners.start(&config.server, &conf, gateway, admin, &stopping, &mut services)?;
     let mut upkeep = JoinSet::new();
     upkeep::start(&live, &upstreams, &mut upkeep);
