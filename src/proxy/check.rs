@@ -71,8 +71,9 @@ pub async fn check_key(
         CheckKind::ListModels => Question::LIST,
         CheckKind::Generate => Question::one_token(params.family, model),
     };
+    let generates = !question.body.is_empty();
     let mut headers = HeaderMap::new();
-    if !question.body.is_empty() {
+    if generates {
         headers.insert("content-type", HeaderValue::from_static("application/json"));
     }
     if params.family == Family::Anthropic {
@@ -101,10 +102,16 @@ pub async fn check_key(
         check.failed(trouble, now);
         return Checked::Bad(trouble.label());
     }
-    if matches!(verdict.failure(false), Some(Failure::ServerError | Failure::Overloaded { .. })) {
+    let told = if generates {
+        // Anything but an answer says nothing of the money.
+        verdict == Verdict::Answered
+    } else {
+        // Engines without a model list, or a limit on it, say nothing against the key.
+        !matches!(verdict.failure(false), Some(Failure::ServerError | Failure::Overloaded { .. }))
+    };
+    if !told {
         return Checked::Unknown;
     }
-    // Engines without a model list, or a limit on it, say nothing against the key.
     check.passed(now);
     Checked::Good(endpoint.organisation())
 }
