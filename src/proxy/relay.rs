@@ -346,29 +346,35 @@ async fn whole(
     tap: &mut Tap<'_>,
 ) -> Ended {
     let length = content_length(&answer.head);
-    let readable = !is_encoded(&answer.head.headers);
+    let mut readable = !is_encoded(&answer.head.headers);
     let mut down = Some(down);
+    // All of it until the head is sent; from then on what is needed to read its usage.
     let mut body = BytesMut::new();
-    let mut pending = BytesMut::new();
     let ended = loop {
         let until = (clock::now() + passage.timeouts.idle).min(passage.deadline);
         match next(line, &mut answer, until).await {
             Ok(Next::Chunk(chunk)) => {
-                if body.len() + chunk.len() <= READABLE {
+                if readable || down.is_some() {
                     body.extend_from_slice(&chunk);
                 }
-                pending.extend_from_slice(&chunk);
-                if pending.len() > WHOLE {
-                    if let Some(mut down) = down.take() {
-                        tap.content_is_sent();
-                        keep_length(&mut down, length);
-                        if let Err(lost) = line.head(down).await {
-                            break Ended::Lost(lost);
-                        }
+                let sent = if body.len() <= WHOLE && down.is_some() {
+                    Ok(())
+                } else if let Some(mut down) = down.take() {
+                    tap.content_is_sent();
+                    keep_length(&mut down, length);
+                    match line.head(down).await {
+                        Ok(()) => line.answer(Bytes::copy_from_slice(&body)).await,
+                        lost @ Err(_) => lost,
                     }
-                    if let Err(lost) = line.answer(pending.split().freeze()).await {
-                        break Ended::Lost(lost);
-                    }
+                } else {
+                    line.answer(chunk).await
+                };
+                if let Err(lost) = sent {
+                    break Ended::Lost(lost);
+                }
+                if body.len() > READABLE {
+                    readable = false;
+                    body = BytesMut::new();
                 }
             }
             Ok(Next::End) => break Ended::Complete,
@@ -397,15 +403,12 @@ async fn whole(
             }
         }
     }
-    drop(body);
-    let rest = pending.freeze();
-    if let Some(mut down) = down {
-        keep_length(&mut down, Some(rest.len()));
-        if let Err(lost) = line.head(down).await {
-            return Ended::Lost(lost);
-        }
+    let Some(mut down) = down else { return Ended::Complete };
+    keep_length(&mut down, Some(body.len()));
+    if let Err(lost) = line.head(down).await {
+        return Ended::Lost(lost);
     }
-    match line.answer(rest).await {
+    match line.answer(body.freeze()).await {
         Ok(()) => Ended::Complete,
         Err(lost) => Ended::Lost(lost),
     }
