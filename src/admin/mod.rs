@@ -12,7 +12,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
-use prometheus::{Encoder, TextEncoder};
+use pingora_prometheus::PrometheusHttpApp;
 
 use crate::{
     clock,
@@ -46,7 +46,6 @@ impl Admin {
         match (&head.method, path) {
             (&Method::GET | &Method::HEAD, "/livez") => return text(StatusCode::OK, "ok\n"),
             (&Method::GET | &Method::HEAD, "/readyz") => return self.ready(),
-            (&Method::GET | &Method::HEAD, "/metrics") => return self.metrics(),
             _ => {}
         }
         if !self.is_allowed(session) {
@@ -98,18 +97,6 @@ impl Admin {
         }
     }
 
-    fn metrics(&self) -> Answer {
-        gauges::refresh(&self.live, clock::now());
-        let encoder = TextEncoder::new();
-        let mut body = Vec::new();
-        match encoder.encode(&prometheus::gather(), &mut body) {
-            Ok(()) => (StatusCode::OK, "text/plain; version=0.0.4", body),
-            Err(fault) => {
-                text(StatusCode::INTERNAL_SERVER_ERROR, &format!("metrics cannot be written: {fault}\n"))
-            }
-        }
-    }
-
     fn status(&self, query: &str) -> Answer {
         let sessions = query
             .split('&')
@@ -150,6 +137,12 @@ fn is_from_a_page(session: &ServerSession) -> bool {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let head = session.req_header();
+        if head.uri.path() == "/metrics" && matches!(head.method, Method::GET | Method::HEAD) {
+            gauges::refresh(&self.live, clock::now());
+            // Pingora's exporter reads the registry that our families stand in.
+            return PrometheusHttpApp.response(session).await;
+        }
         let (status, kind, body) = self.answer(session);
         let mut response = Response::new(Vec::new());
         *response.status_mut() = status;

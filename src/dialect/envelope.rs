@@ -39,6 +39,7 @@ fn code(status: u16, reason: &str) -> &str {
     match status {
         401 => "invalid_api_key",
         429 => "rate_limit_exceeded",
+        404 if reason == "unknown_model" => "model_not_found",
         _ => reason,
     }
 }

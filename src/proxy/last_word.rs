@@ -15,9 +15,6 @@ use crate::{
     upstream::{Failure, Verdict},
 };
 
-/// A 429 that names no time is cooled for this long by default.
-const UNSAID: Duration = Duration::from_secs(30);
-
 /// The provider's last word, for the client.
 pub(crate) struct Final {
     /// Its head.
@@ -29,20 +26,9 @@ pub(crate) struct Final {
 }
 
 impl Final {
-    /// When it is worth coming back; nothing for a request that is too large at any time.
+    /// When the provider says that it is worth coming back.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match &self.verdict {
-            Verdict::RateLimited(limit) if limit.request_exceeds_limit => None,
-            Verdict::RateLimited(limit) => Some(limit.retry_after.unwrap_or(UNSAID)),
-            Verdict::Answered
-            | Verdict::Request
-            | Verdict::Overloaded { .. }
-            | Verdict::ServerError
-            | Verdict::KeySuspect(_)
-            | Verdict::ModelBarred
-            | Verdict::UsageOptionRefused
-            | Verdict::ProvenanceRefused => None,
-        }
+        if let Verdict::RateLimited(limit) = &self.verdict { limit.retry_after } else { None }
     }
 }
 

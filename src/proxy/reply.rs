@@ -89,8 +89,8 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
     send(line, x, head, body).await
 }
 
-/// Passes a provider's error on, word by word. Only a `retry-after` is made bearable: clients give
-/// up above a minute, and some read integers only.
+/// Passes a provider's error on, word by word. Only a 429's `retry-after` is made bearable: clients
+/// give up above a minute, some read integers only, and without one they come back at once.
 pub(crate) async fn pass(
     line: &mut Downlink<'_>,
     x: &mut Exchange,
@@ -110,9 +110,9 @@ pub(crate) async fn pass(
     let Ok(mut head) = super::relay::downward(&last.head, observe) else { return Err(Lost::Gone) };
     let _ = head.insert_header(header::CONTENT_LENGTH, last.body.len());
     if x.status == 429 {
-        if let Some(after) = last.retry_after() {
-            let _ = head.insert_header(header::RETRY_AFTER, denial::retry_after_seconds(after));
-        }
+        let unsaid = x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.cooling.default_429);
+        let after = last.retry_after().or(unsaid).unwrap_or_default();
+        let _ = head.insert_header(header::RETRY_AFTER, denial::retry_after_seconds(after));
         // Said once, and bearably: OpenAI's SDKs would believe this one first.
         head.remove_header("retry-after-ms");
     }

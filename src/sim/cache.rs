@@ -79,6 +79,7 @@ pub(super) struct Chain {
 pub(super) struct Look {
     /// The input side of the bill.
     pub(super) usage: Usage,
+    reads: Vec<u64>,
     writes: Vec<(u64, Ttl)>,
 }
 
@@ -95,12 +96,24 @@ pub(super) struct PromptCache {
 }
 
 impl PromptCache {
-    /// What of `chain` is warm for a request that starts `now`; refreshes what is read.
-    pub(super) fn look(&mut self, chain: &Chain, rule: CacheRule, now: Moment) -> Look {
+    /// What of `chain` is warm for a request that starts `now`. Changes nothing: a request may still be
+    /// refused.
+    pub(super) fn look(&self, chain: &Chain, rule: CacheRule, now: Moment) -> Look {
         match rule {
             CacheRule::Marked { min } => self.look_marked(chain, min, now),
             CacheRule::Stepped => self.look_stepped(chain, now),
             CacheRule::Written => self.look_written(chain, now),
+        }
+    }
+
+    /// The request that `look` was for is let in: what it reads lives on from its start.
+    pub(super) fn touch(&mut self, look: &Look, started: Moment) {
+        for hash in &look.reads {
+            if let Some(entry) = self.entries.get_mut(hash)
+                && entry.expires > started
+            {
+                entry.expires = entry.expires.max(started + entry.ttl.span());
+            }
         }
     }
 
@@ -131,25 +144,15 @@ impl PromptCache {
         self.entries.get(&hash).is_some_and(|entry| entry.expires > now)
     }
 
-    fn refresh(&mut self, hash: u64, now: Moment) {
-        if let Some(entry) = self.entries.get_mut(&hash)
-            && entry.expires > now
-        {
-            entry.expires = entry.expires.max(now + entry.ttl.span());
-        }
-    }
-
-    fn look_marked(&mut self, chain: &Chain, min: u64, now: Moment) -> Look {
+    fn look_marked(&self, chain: &Chain, min: u64, now: Moment) -> Look {
         let marks: Vec<usize> = marked(chain, min).collect();
         let hit = marks.iter().rev().find_map(|&mark| {
             (0..=mark).rev().take(LOOK_BACK).find(|&n| self.is_warm(chain.positions[n].hash, now))
         });
         let read = hit.map_or(0, |n| chain.positions[n].tokens);
-        if let Some(hit) = hit {
-            for n in marks.iter().copied().filter(|&n| n < hit).chain([hit]) {
-                self.refresh(chain.positions[n].hash, now);
-            }
-        }
+        let reads = hit.map_or(Vec::new(), |hit| {
+            marks.iter().copied().filter(|&n| n < hit).chain([hit]).map(|n| chain.positions[n].hash).collect()
+        });
         // Billing positions: A the highest hit, B the last one-hour mark, C the last mark.
         let at = |n: usize| chain.positions[n].tokens;
         let long = |n: &&usize| chain.positions[**n].mark == Some(Ttl::Hour);
@@ -167,22 +170,21 @@ impl PromptCache {
             .filter(|&&n| Some(n) != hit)
             .filter_map(|&n| chain.positions[n].mark.map(|ttl| (chain.positions[n].hash, ttl)))
             .collect();
-        Look { usage, writes }
+        Look { usage, reads, writes }
     }
 
-    fn look_stepped(&mut self, chain: &Chain, now: Moment) -> Look {
+    fn look_stepped(&self, chain: &Chain, now: Moment) -> Look {
         let hit = chain.positions.iter().rposition(|position| self.is_warm(position.hash, now));
         let read = hit.map_or(0, |n| chain.positions[n].tokens);
-        for n in 0..hit.map_or(0, |n| n + 1) {
-            self.refresh(chain.positions[n].hash, now);
-        }
+        let reads =
+            chain.positions[..hit.map_or(0, |n| n + 1)].iter().map(|position| position.hash).collect();
         let usage = Usage { input: chain.total.saturating_sub(read), cached_read: read, ..Usage::default() };
         let fresh = &chain.positions[hit.map_or(0, |n| n + 1)..];
         let writes = fresh.iter().map(|p| (p.hash, p.mark.unwrap_or(Ttl::Idle))).collect();
-        Look { usage, writes }
+        Look { usage, reads, writes }
     }
 
-    fn look_written(&mut self, chain: &Chain, now: Moment) -> Look {
+    fn look_written(&self, chain: &Chain, now: Moment) -> Look {
         let marks: Vec<usize> = marked(chain, OPENAI_MIN).collect();
         let hit = if marks.is_empty() {
             None // `mode: explicit` without a breakpoint switches caching off.
@@ -190,9 +192,7 @@ impl PromptCache {
             chain.positions.iter().rposition(|position| self.is_warm(position.hash, now))
         };
         let read = hit.map_or(0, |n| chain.positions[n].tokens);
-        for n in marks.iter().copied().chain(hit) {
-            self.refresh(chain.positions[n].hash, now);
-        }
+        let reads = marks.iter().copied().chain(hit).map(|n| chain.positions[n].hash).collect();
         let last = marks.last().map_or(0, |&n| chain.positions[n].tokens).max(read);
         let usage = Usage {
             input: chain.total.saturating_sub(last),
@@ -205,7 +205,7 @@ impl PromptCache {
             .filter(|&&n| hit.is_none_or(|hit| n > hit))
             .map(|&n| (chain.positions[n].hash, Ttl::HalfHour))
             .collect();
-        Look { usage, writes }
+        Look { usage, reads, writes }
     }
 }
 

@@ -26,6 +26,7 @@ fn five(n: usize) -> (usize, Ttl) {
 
 fn run(cache: &mut PromptCache, chain: &Chain, rule: CacheRule, at: Moment) -> Usage {
     let look = cache.look(chain, rule, at);
+    cache.touch(&look, at);
     cache.write(&look, at, at);
     look.usage
 }
@@ -109,6 +110,15 @@ fn a_read_refreshes_the_lifetime() {
     assert_eq!(run(&mut cache, &chain, MARKED, T0 + secs(299)).cached_read, 3_000);
     assert_eq!(run(&mut cache, &chain, MARKED, T0 + secs(598)).cached_read, 3_000);
     assert_eq!(run(&mut cache, &chain, MARKED, T0 + secs(898)).cached_read, 0);
+}
+
+#[test]
+fn a_look_that_is_refused_refreshes_nothing() {
+    let mut cache = PromptCache::default();
+    let chain = prompt(5, &[five(4)]);
+    run(&mut cache, &chain, MARKED, T0);
+    assert_eq!(cache.look(&chain, MARKED, T0 + secs(299)).usage.cached_read, 3_000);
+    assert_eq!(cache.look(&chain, MARKED, T0 + secs(300)).usage.cached_read, 0);
 }
 
 #[test]

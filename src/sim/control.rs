@@ -40,6 +40,10 @@ struct Order {
 /// The keys of an [`Order`]; what is left describes the fault.
 const ORDER_KEYS: &[&str] = &["key", "organization", "model", "path", "everywhere", "times", "from_nth"];
 
+/// The keys that some fault has.
+const FAULT_KEYS: &[&str] =
+    &["fault", "hint", "status", "delay_ms", "events", "after_bytes", "bytes_per_second"];
+
 #[expect(clippy::unnecessary_wraps, reason = "the default of a field where null means `always`")]
 fn once() -> Option<u64> {
     Some(1)
@@ -81,6 +85,10 @@ fn rule(body: &[u8]) -> Result<Rule, String> {
     let order: Order = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
     if let Some(map) = value.as_object_mut() {
         map.retain(|key, _| !ORDER_KEYS.contains(&key.as_str()));
+        // Faults without fields would swallow what they do not know.
+        if let Some(key) = map.keys().find(|key| !FAULT_KEYS.contains(&key.as_str())) {
+            return Err(format!("unknown key `{key}`"));
+        }
     }
     let fault: Fault = serde_json::from_value(value).map_err(|e| e.to_string())?;
     let mut rule = Rule::from(fault);

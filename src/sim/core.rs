@@ -75,6 +75,7 @@ impl Core {
             Maker::OpenAi => look.usage.total_input(),
         };
         self.with_limits(account, model, |limits| limits.admit(counted, now))?;
+        self.cache.lock().touch(&look, now);
         Ok(look)
     }
 

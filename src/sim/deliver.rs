@@ -150,7 +150,36 @@ fn stop_of(
         Fault::ErrorAfter { events } => {
             (*events, Stop::Say(error(call.maker, said, tongue, stream, *events)))
         }
-        _ => return None,
+        // They struck already, or change nothing here.
+        Fault::RateLimited { .. }
+        | Fault::ExceedsLimitAlone
+        | Fault::ServerError
+        | Fault::Unavailable
+        | Fault::Overloaded
+        | Fault::GatewayTimeout
+        | Fault::KeyRejected
+        | Fault::BillingRejected
+        | Fault::KeyForbidden
+        | Fault::ModelForbidden
+        | Fault::SpendLimitText
+        | Fault::WorkspaceSpendLimitText
+        | Fault::SpendLimitEnforced
+        | Fault::InsufficientQuota
+        | Fault::StreamOptionsUnknown
+        | Fault::Status { .. }
+        | Fault::HtmlPage { .. }
+        | Fault::HangBeforeHeader
+        | Fault::SlowHeader { .. }
+        | Fault::CloseBeforeHeader
+        | Fault::ResetBeforeHeader
+        | Fault::EarlyAnswer { .. }
+        | Fault::SlowRead { .. }
+        | Fault::Stale
+        | Fault::SetCookie
+        | Fault::Gzip
+        | Fault::GoAway
+        | Fault::GoAwayAfter
+        | Fault::RefusedStream => return None,
     };
     if let Stop::Say(_) = stop {
         events = if stream { events } else { 0 };

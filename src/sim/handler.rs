@@ -15,9 +15,10 @@ use super::{
     core::{Core, put},
     fault::Fault,
     generate,
+    json::Json,
     line::{Cut, Line},
     log::Visit,
-    models::{Maker, Model},
+    models::{self, Maker, Model},
     params::Account,
     pour::{BodyError, Pour},
     refusal::Refusal,
@@ -108,7 +109,7 @@ pub(super) async fn handle(
     }
     call.before_header().await?;
     if let Some(refusal) = call.fault.as_ref().and_then(|fault| Refusal::of_fault(fault, maker, "")) {
-        return Ok(call.refuse(&refusal));
+        return Ok(call.refuse_as_scripted(&refusal));
     }
     if let Some(Fault::HtmlPage { status }) = call.fault {
         return Ok(call.html(status));
@@ -121,18 +122,45 @@ impl Call {
     async fn before_header(&self) -> Result<(), BodyError> {
         let Some(fault) = &self.fault else { return Ok(()) };
         match fault {
-            Fault::HangBeforeHeader => std::future::pending().await,
+            Fault::HangBeforeHeader => std::future::pending::<()>().await,
             Fault::SlowHeader { delay_ms } => tokio::time::sleep(*delay_ms).await,
             Fault::ResetBeforeHeader => self.cut(Cut::Reset).await,
             Fault::GoAway if self.http2 => self.cut(Cut::GoAway).await,
-            Fault::CloseBeforeHeader | Fault::GoAway | Fault::RefusedStream if !self.http2 => {
-                self.cut(Cut::Close).await;
+            Fault::CloseBeforeHeader if self.http2 => return Err(BodyError::Scripted),
+            Fault::RefusedStream if self.http2 => {
+                return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into());
             }
-            Fault::CloseBeforeHeader => return Err(BodyError::Scripted),
-            Fault::RefusedStream => return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()),
+            Fault::CloseBeforeHeader | Fault::GoAway | Fault::RefusedStream => self.cut(Cut::Close).await,
             Fault::Stale => self.line.grow_stale(),
             Fault::GoAwayAfter => self.line.retire(),
-            _ => {}
+            // Answers of their own, or faults of the body.
+            Fault::RateLimited { .. }
+            | Fault::ExceedsLimitAlone
+            | Fault::ServerError
+            | Fault::Unavailable
+            | Fault::Overloaded
+            | Fault::GatewayTimeout
+            | Fault::KeyRejected
+            | Fault::BillingRejected
+            | Fault::KeyForbidden
+            | Fault::ModelForbidden
+            | Fault::SpendLimitText
+            | Fault::WorkspaceSpendLimitText
+            | Fault::SpendLimitEnforced
+            | Fault::InsufficientQuota
+            | Fault::StreamOptionsUnknown
+            | Fault::Status { .. }
+            | Fault::HtmlPage { .. }
+            | Fault::StallAfter { .. }
+            | Fault::ResetAfter { .. }
+            | Fault::CloseAfter { .. }
+            | Fault::TruncateAfter { .. }
+            | Fault::ErrorFirst
+            | Fault::ErrorAfter { .. }
+            | Fault::EarlyAnswer { .. }
+            | Fault::SlowRead { .. }
+            | Fault::SetCookie
+            | Fault::Gzip => {}
         }
         Ok(())
     }
@@ -140,7 +168,7 @@ impl Call {
     /// Ends the connection and waits for the end.
     async fn cut(&self, cut: Cut) {
         self.line.cut(cut);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Answers with an error, and closes the book on the request.
@@ -148,6 +176,15 @@ impl Call {
         let answer = refuse(&self.visit, self.maker, &self.request_id, Some(&self.account), refusal);
         self.visit.finish();
         answer
+    }
+
+    /// As [`Self::refuse`]; with rate-limit headers when the script says when limits reset.
+    fn refuse_as_scripted(self, refusal: &Refusal) -> Answer {
+        let body = refusal.reset_in.and_then(|_| Json::parse(&self.body).ok());
+        match body.as_ref().and_then(|body| models::find(body.text_of("model")?)) {
+            Some(model) => self.refuse_with_limits(refusal, model),
+            None => self.refuse(refusal),
+        }
     }
 
     /// As [`Self::refuse`], with the rate-limit headers of a model.
@@ -175,6 +212,9 @@ impl Call {
         identify(headers, self.maker, &self.request_id, Some(&self.account));
         if self.fault == Some(Fault::SetCookie) {
             put(headers, "set-cookie", "__cf_bm=simulated; path=/; HttpOnly; Secure");
+        }
+        if self.fault == Some(Fault::GoAwayAfter) && !self.http2 {
+            put(headers, "connection", "close");
         }
     }
 

@@ -86,9 +86,10 @@ impl Json {
                     first = false;
                     write_text(key, out);
                     out.push(b':');
-                    match value {
-                        Self::List(items) if key == "content" => write_list(items, without, out),
-                        _ => value.write(&[], out),
+                    if let (Self::List(items), "content") = (value, key.as_str()) {
+                        write_list(items, without, out);
+                    } else {
+                        value.write(&[], out);
                     }
                 }
                 out.push(b'}');

@@ -49,7 +49,7 @@ impl Default for SimConfig {
             seed: 1,
             max_body: 32 * 1024 * 1024,
             tool_rounds: 0,
-            keep_seen: 50_000,
+            keep_seen: 20_000,
         }
     }
 }

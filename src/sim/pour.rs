@@ -82,21 +82,22 @@ impl Pump {
     /// Starts sending; the body is what hyper is given.
     pub(super) fn start(self) -> Pour {
         let (parts, body) = mpsc::channel(1);
+        // Before the header can be written: the cut must know when that is out.
+        let written = self.line.written();
         tokio::spawn(async move {
             tokio::select! {
                 () = parts.closed() => {} // The client left: `self.visit` is dropped and says so.
-                () = self.run(&parts) => {}
+                () = self.run(&parts, written) => {}
             }
         });
         Pour(body)
     }
 
-    async fn run(mut self, parts: &mpsc::Sender<Bytes>) {
+    async fn run(mut self, parts: &mpsc::Sender<Bytes>, mut begun: u64) {
         let frames = std::mem::take(&mut self.frames);
         let core = Arc::clone(&self.core);
         let stop = self.stop.take();
         let until = stop.as_ref().map_or(u64::MAX, |(events, _)| *events);
-        let mut begun = self.line.written();
         if matches!(stop, Some((_, Stop::Cut(_)))) {
             self.line.written_at_least(begun + 1).await; // the header
             begun = self.line.written();
@@ -151,10 +152,10 @@ impl Pump {
                 tokio::time::sleep(GRACE).await;
                 self.visit.finish();
                 self.line.cut(cut);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             // Until the client leaves, which then counts as its leaving.
-            Some(Stop::Stall) => std::future::pending().await,
+            Some(Stop::Stall) => std::future::pending::<()>().await,
         }
     }
 }

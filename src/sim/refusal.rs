@@ -15,8 +15,6 @@ use super::{
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    /// Anthropic's `error.type`.
-    kind: &'static str,
     /// OpenAI's `error.type`.
     openai_kind: &'static str,
     /// OpenAI's `error.code`, Anthropic's `error.details.error_code`.
@@ -31,22 +29,14 @@ pub(super) struct Refusal {
 impl Refusal {
     /// An error of this status, with the type that belongs to it.
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
-        let (kind, openai_kind) = match status {
-            401 => ("authentication_error", "invalid_request_error"),
-            402 => ("billing_error", "insufficient_quota"),
-            403 => ("permission_error", "invalid_request_error"),
-            404 => ("not_found_error", "invalid_request_error"),
-            409 => ("conflict_error", "invalid_request_error"),
-            413 => ("request_too_large", "invalid_request_error"),
-            429 => ("rate_limit_error", "tokens"),
-            504 => ("timeout_error", "server_error"),
-            529 => ("overloaded_error", "server_error"),
-            500.. => ("api_error", "server_error"),
-            _ => ("invalid_request_error", "invalid_request_error"),
+        let openai_kind = match status {
+            402 => "insufficient_quota",
+            429 => "tokens",
+            500.. => "server_error",
+            _ => "invalid_request_error",
         };
         Self {
             status,
-            kind,
             openai_kind,
             code: None,
             param: None,
@@ -187,7 +177,7 @@ impl Refusal {
     pub(super) fn body(&self, maker: Maker, request_id: &str) -> Value {
         match maker {
             Maker::Anthropic => {
-                let mut error = json!({"type": self.kind, "message": self.message});
+                let mut error = json!({"type": self.anthropic_kind(), "message": self.message});
                 // OpenAI's codes are not Anthropic's.
                 if let Some(code) = self.code.filter(|code| code.ends_with("_limit_reached")) {
                     error["details"] = json!({"error_code": code});
@@ -197,6 +187,22 @@ impl Refusal {
             Maker::OpenAi => json!({"error": {
                 "message": self.message, "type": self.openai_kind, "param": self.param, "code": self.code,
             }}),
+        }
+    }
+
+    fn anthropic_kind(&self) -> &'static str {
+        match self.status {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            409 => "conflict_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            504 => "timeout_error",
+            529 => "overloaded_error",
+            500.. => "api_error",
+            _ => "invalid_request_error",
         }
     }
 
@@ -216,12 +222,17 @@ fn limited(hint: RetryHint) -> Refusal {
     let refusal = Refusal::new(429, "This request would exceed your organization's rate limit.")
         .code("rate_limit_exceeded")
         .openai_kind("requests");
-    match hint {
-        RetryHint::None => refusal,
-        RetryHint::RetryAfter(seconds) => refusal.header("retry-after", seconds),
-        RetryHint::RetryAfterMs(millis) => refusal.header("retry-after-ms", millis),
-        RetryHint::ResetOnly(seconds) => Refusal { reset_in: Some(Duration::from_secs(seconds)), ..refusal },
-    }
+    let (refusal, reset) = match hint {
+        RetryHint::None => return refusal,
+        RetryHint::RetryAfter(seconds) => {
+            (refusal.header("retry-after", seconds), Duration::from_secs(seconds))
+        }
+        RetryHint::RetryAfterMs(millis) => {
+            (refusal.header("retry-after-ms", millis), Duration::from_millis(millis))
+        }
+        RetryHint::ResetOnly(seconds) => (refusal, Duration::from_secs(seconds)),
+    };
+    Refusal { reset_in: Some(reset), ..refusal }
 }
 
 #[cfg(test)]

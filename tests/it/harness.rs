@@ -26,7 +26,7 @@ use tokio::{
     process::{Child, Command},
 };
 use warmkey::{
-    sim::{Account, Sim, SimConfig},
+    sim::{Account, Alpn, Sim, SimConfig, TlsFiles},
     types::Dialect,
 };
 
@@ -543,4 +543,131 @@ impl Reply {
             .map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data.trim())))
             .collect()
     }
+}
+
+/// A throw-away certificate authority.
+pub struct Authority {
+    issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        Self { issuer: rcgen::CertifiedIssuer::self_signed(params, key).expect("a certificate") }
+    }
+
+    /// Its own certificate, to be trusted.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate for a host, with its key.
+    pub fn certify(&self, host: &str) -> TlsFiles {
+        let params = rcgen::CertificateParams::new([host.to_owned()]).expect("a name");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let cert = params.signed_by(&key, &self.issuer).expect("a certificate");
+        TlsFiles { cert_pem: cert.pem(), key_pem: key.serialize_pem() }
+    }
+}
+
+/// What is spoken with the provider.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wire {
+    Plain,
+    /// HTTP/2 without TLS.
+    H2c,
+    TlsH1,
+    TlsH2,
+}
+
+impl Wire {
+    pub const fn is_h2(self) -> bool {
+        matches!(self, Self::H2c | Self::TlsH2)
+    }
+
+    /// A provider that speaks so, and a gateway's settings for it; the host is called `provider.test`.
+    pub async fn provider(self, change: impl FnOnce(&mut SimConfig)) -> (Sim, Setup) {
+        let authority = Authority::new();
+        let tls = matches!(self, Self::TlsH1 | Self::TlsH2);
+        let sim = sim_with(|config| {
+            config.alpn = if self.is_h2() { Alpn::H2 } else { Alpn::H1 };
+            config.tls = tls.then(|| authority.certify("provider.test"));
+            change(config);
+        })
+        .await;
+        let setup = sim_setup(&sim, self, &authority.pem());
+        (sim, setup)
+    }
+}
+
+fn sim_setup(sim: &Sim, wire: Wire, ca: &str) -> Setup {
+    let keys = sim.config().accounts.iter().map(|account| account.key.clone()).collect();
+    let http = if wire.is_h2() { "2" } else { "1" };
+    match wire {
+        Wire::Plain | Wire::H2c => Setup::at(&sim.base_url(), keys).provider(&format!("http = \"{http}\"")),
+        Wire::TlsH1 | Wire::TlsH2 => {
+            let setup = Setup::at(&format!("https://provider.test:{}", sim.addr().port()), keys);
+            std::fs::write(setup.dir().join("ca.pem"), ca).expect("a file");
+            setup.provider(&format!(
+                "http = \"{http}\"\naddress = \"{}\"\nca_file = \"ca.pem\"",
+                sim.addr()
+            ))
+        }
+    }
+}
+
+impl Gateway {
+    /// One endpoint in a status.
+    pub fn endpoint_in(status: &Value, name: &str) -> Value {
+        let mut endpoints = status["endpoints"].as_array().expect("a list").iter();
+        endpoints.find(|endpoint| endpoint["name"] == name).expect("an endpoint of this name").clone()
+    }
+
+    /// The state of one endpoint.
+    pub async fn state_of(&self, name: &str) -> String {
+        let status = self.status().await;
+        Self::endpoint_in(&status, name)["state"].as_str().expect("a word").to_owned()
+    }
+
+    /// Ends every cooling of an endpoint, as an operator does.
+    pub async fn readmit(&self, name: &str) {
+        let url = format!("http://{}/endpoints/{name}/readmit", self.admin);
+        Ask::new(url, Value::Null).send().await.assert_ok();
+    }
+}
+
+impl Reply {
+    /// The last event of a stream says in-band that it broke off, the dialect's own way; none before
+    /// it does.
+    #[track_caller]
+    pub fn assert_ends_in_error(&self, dialect: Dialect) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text());
+        let events = self.events();
+        let errors: Vec<&Value> = events.iter().filter(|event| is_error(event)).collect();
+        assert_eq!(errors.len(), 1, "{dialect}: {}", self.text());
+        let last = events.last().expect("an event");
+        assert!(is_error(last), "{dialect}: {}", self.text());
+        assert!(!self.text().contains("[DONE]"), "{dialect}: {}", self.text());
+        last.clone()
+    }
+
+    /// A stream that is complete, without an error in it.
+    #[track_caller]
+    pub fn assert_complete(&self, dialect: Dialect) {
+        let events = self.events();
+        assert!(!events.iter().any(is_error), "{}", self.text());
+        let last = events.last().expect("an event");
+        match dialect {
+            Dialect::Anthropic => assert_eq!(last["type"], "message_stop"),
+            Dialect::OpenAiChat => assert_eq!(last, "[DONE]"),
+            Dialect::OpenAiResponses => assert_eq!(last["type"], "response.completed"),
+        }
+    }
+}
+
+/// An error event of any dialect.
+pub fn is_error(event: &Value) -> bool {
+    event["type"] == "error" || event["type"] == "response.failed" || event["error"].is_object()
 }

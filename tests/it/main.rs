@@ -6,10 +6,12 @@
     clippy::panic,
     clippy::print_stdout,
     unreachable_pub,
-    missing_docs,
     reason = "a test stops where it fails, and its helpers are for it alone"
 )]
 
 mod harness;
 
+mod cooling;
+mod faults;
 mod smoke;
+mod transport;

@@ -10,6 +10,8 @@ use super::marks::Marks;
 /// How deep [`Walker::skip`] can remember which brackets are open.
 const DEEPEST: usize = 128;
 
+const TOO_DEEP: &str = "it is nested too deep";
+
 /// The text is no JSON.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Fault {
@@ -17,6 +19,13 @@ pub(crate) struct Fault {
     pub at: usize,
     /// What is wrong, as the end of a sentence.
     pub what: &'static str,
+}
+
+impl Fault {
+    /// It may be JSON, but deeper than we read.
+    pub(crate) fn is_depth(&self) -> bool {
+        self.what == TOO_DEEP
+    }
 }
 
 /// What the next value is.
@@ -152,7 +161,7 @@ impl<'a> Walker<'a> {
                 levels += 1;
                 if self.depth + levels > self.max_depth {
                     self.at = at;
-                    return self.fault("it is nested too deep");
+                    return self.fault(TOO_DEEP);
                 }
                 open = (open << 1) | object;
             } else {
@@ -262,7 +271,7 @@ impl<'a> Walker<'a> {
     fn open(&mut self, byte: u8, missing: &'static str) -> Result<(), Fault> {
         self.mark(byte, missing)?;
         self.depth += 1;
-        if self.depth > self.max_depth { self.fault("it is nested too deep") } else { Ok(()) }
+        if self.depth > self.max_depth { self.fault(TOO_DEEP) } else { Ok(()) }
     }
 
     #[inline]

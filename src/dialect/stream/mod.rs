@@ -211,7 +211,7 @@ pub fn read_whole(operation: Operation, body: &[u8], see: &mut dyn FnMut(Signal<
         }
         Operation::Responses => openai_responses::whole(body, see),
     };
-    read.is_ok()
+    read.map_or_else(|fault| fault.is_depth(), |()| true)
 }
 
 #[cfg(test)]

@@ -24,8 +24,6 @@ use uuid::Uuid;
 use self::{dialog::Dialog, talk::Talk};
 use crate::types::{Dialect, Usage};
 
-/// Tries of one request before an agent gives its turn up.
-const TRIES: u32 = 5;
 /// No agent waits longer than this between tries, whatever it is told.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
@@ -82,6 +80,9 @@ pub struct Workload {
     pub output_tokens: u64,
     /// Time between an answer and the next turn.
     pub gap: Duration,
+    /// Tries of one request before an agent gives its turn up; 429, 5xx and broken connections are tried
+    /// again, after the wait that was asked for.
+    pub tries: u32,
     /// Makes first words and session ids differ between fleets.
     pub fleet: u64,
 }
@@ -101,6 +102,7 @@ impl Workload {
             system_bytes: 8_192,
             output_tokens: 40,
             gap: Duration::ZERO,
+            tries: 5,
             fleet: 1,
         }
     }
@@ -179,32 +181,61 @@ impl Run {
 
 /// Runs a fleet to its end. Needs a running tokio runtime.
 pub async fn run(workload: &Workload) -> Run {
-    let turn_of_keys = Arc::new(AtomicUsize::new(0));
-    let tasks: Vec<_> = (0..workload.agents)
-        .map(|number| {
-            let agent = Agent {
-                number,
-                talk: Talk::new(),
-                dialog: Dialog::new(workload, number),
-                session: Uuid::from_u128((u128::from(workload.fleet) << 64) | (number as u128 + 1))
-                    .to_string(),
-                keys: Arc::clone(&turn_of_keys),
-                workload: workload.clone(),
-            };
-            tokio::spawn(agent.live())
-        })
-        .collect();
-    let mut run = Run::default();
-    for task in tasks {
-        if let Ok(exchanges) = task.await {
-            run.exchanges.extend(exchanges);
+    let mut fleet = Fleet::new(workload);
+    fleet.go(workload.turns).await;
+    fleet.end()
+}
+
+/// A fleet that can be stopped between turns, to restart what it drives.
+pub struct Fleet {
+    agents: Vec<Agent>,
+}
+
+impl Fleet {
+    /// All agents, before their first words.
+    #[must_use]
+    pub fn new(workload: &Workload) -> Self {
+        let keys = Arc::new(AtomicUsize::new(0));
+        let agent = |number| Agent {
+            number,
+            turn: 0,
+            exchanges: Vec::new(),
+            talk: Talk::new(),
+            dialog: Dialog::new(workload, number),
+            session: Uuid::from_u128((u128::from(workload.fleet) << 64) | (number as u128 + 1)).to_string(),
+            keys: Arc::clone(&keys),
+            workload: workload.clone(),
+        };
+        Self { agents: (0..workload.agents).map(agent).collect() }
+    }
+
+    /// Lets every agent do so many turns, side by side.
+    pub async fn go(&mut self, turns: usize) {
+        let tasks: Vec<_> = self.agents.drain(..).map(|agent| tokio::spawn(agent.live(turns))).collect();
+        for task in tasks {
+            // A task ends early only when the runtime shuts down.
+            self.agents.extend(task.await);
         }
     }
-    run
+
+    /// From now on requests go there.
+    pub fn redirect(&mut self, way: &Way) {
+        for agent in &mut self.agents {
+            agent.workload.way.clone_from(way);
+        }
+    }
+
+    /// What all agents noted.
+    #[must_use]
+    pub fn end(self) -> Run {
+        Run { exchanges: self.agents.into_iter().flat_map(|agent| agent.exchanges).collect() }
+    }
 }
 
 struct Agent {
     number: usize,
+    turn: usize,
+    exchanges: Vec<Exchange>,
     talk: Talk,
     dialog: Dialog,
     session: String,
@@ -213,30 +244,26 @@ struct Agent {
 }
 
 impl Agent {
-    async fn live(mut self) -> Vec<Exchange> {
-        let mut exchanges = Vec::new();
-        for turn in 0..self.workload.turns {
-            if turn > 0 && !self.workload.gap.is_zero() {
+    async fn live(mut self, turns: usize) -> Self {
+        for _ in 0..turns {
+            if self.turn > 0 && !self.workload.gap.is_zero() {
                 tokio::time::sleep(self.workload.gap).await;
             }
-            self.dialog.say(turn);
-            let mut request = 0;
-            loop {
-                let mut exchange = self.exchange().await;
-                (exchange.agent, exchange.turn, exchange.request) = (self.number, turn, request);
-                let open = exchange.complete && self.dialog.is_waiting_for_tools();
-                let failed = !exchange.complete;
-                exchanges.push(exchange);
-                if failed {
+            self.dialog.say(self.turn);
+            for request in 0.. {
+                let exchange = self.exchange().await;
+                let complete = exchange.complete;
+                self.exchanges.push(Exchange { agent: self.number, turn: self.turn, request, ..exchange });
+                if !complete {
                     self.dialog.take_back();
                 }
-                if !open {
+                if !complete || !self.dialog.is_waiting_for_tools() {
                     break;
                 }
-                request += 1;
             }
+            self.turn += 1;
         }
-        exchanges
+        self
     }
 
     /// One request, tried again as a well-behaved client would.
@@ -258,7 +285,7 @@ impl Agent {
                 return exchange;
             }
             retries += 1;
-            if !matches!(exchange.status, 0 | 429 | 500..) || retries == TRIES {
+            if !matches!(exchange.status, 0 | 429 | 500..) || retries >= self.workload.tries {
                 return exchange;
             }
             tokio::time::sleep(heard.wait.unwrap_or(Duration::from_millis(100)).min(LONGEST_WAIT)).await;
@@ -269,7 +296,9 @@ impl Agent {
         match &self.workload.way {
             Way::Gateway { base_url, token } => (base_url.clone(), token.clone()),
             Way::RoundRobin { base_url, keys } => {
-                let n = self.keys.fetch_add(1, Ordering::Relaxed) % keys.len().max(1);
+                // One key further each round, or a fleet in step would meet its own keys by accident.
+                let n = self.keys.fetch_add(1, Ordering::Relaxed);
+                let n = (n + n / self.workload.agents.max(1)) % keys.len().max(1);
                 (base_url.clone(), keys.get(n).cloned().unwrap_or_default())
             }
         }

@@ -1,4 +1,5 @@
-//! Scanning request bodies: the first half of what identifying a request costs.
+//! What identifying a request costs: scanning its body, and finding its conversation by the prefix
+//! chain and the whole ladder.
 //!
 //! The bodies are an agent's: tool schemas, then turns of code full of `\n` and `\"`, tool calls and
 //! their results.
@@ -9,10 +10,13 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::HeaderMap;
 use serde_json::json;
 use warmkey::{
+    clock::Moment,
     dialect::{ScanLimits, scan},
-    types::{Dialect, Operation},
+    session::{Asked, Links, LinksParams, SessionParams, identify},
+    types::{Dialect, Operation, TenantId},
 };
 
 const CODE: &str = "    let mut total = 0;\n    for (name, size) in &entries {\n        println!(\"{name}: {size}\");\n        total += size;\n    }\n    Ok(total)\n}\n\n/// Reads \"entries\" from a folder.\n";
@@ -51,10 +55,12 @@ fn body(operation: Operation, size: usize) -> Bytes {
     Bytes::from(body.to_string())
 }
 
+const SIZES: [(&str, usize); 4] = [("1KB", 300), ("40KB", 34_000), ("400KB", 360_000), ("2MB", 1_800_000)];
+
 fn scans(criterion: &mut Criterion) {
     for (name, operation) in [("messages", Operation::Messages), ("chat", Operation::ChatCompletions)] {
         let mut group = criterion.benchmark_group(format!("scan/{name}"));
-        for (label, size) in [("1KB", 300), ("40KB", 34_000), ("400KB", 360_000), ("2MB", 1_800_000)] {
+        for (label, size) in SIZES {
             let body = body(operation, size);
             group.throughput(Throughput::Bytes(body.len() as u64));
             group.bench_function(label, |bencher| {
@@ -65,5 +71,27 @@ fn scans(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, scans);
+fn identifies(criterion: &mut Criterion) {
+    let (headers, tenant) = (HeaderMap::new(), TenantId::from("default"));
+    for (name, operation) in [("messages", Operation::Messages), ("chat", Operation::ChatCompletions)] {
+        let mut group = criterion.benchmark_group(format!("identify/{name}"));
+        for (label, size) in SIZES {
+            let body = body(operation, size);
+            let links = Links::new(LinksParams::default(), 1);
+            group.throughput(Throughput::Bytes(body.len() as u64));
+            group.bench_function(label, |bencher| {
+                bencher.iter(|| {
+                    let view = scan(operation, black_box(&body), &ScanLimits::default()).expect("a view");
+                    let model = view.model.value.clone();
+                    let asked =
+                        Asked { headers: &headers, view: &view, body: &body, tenant: &tenant, model: &model };
+                    identify(&asked, &SessionParams::default(), &links, Moment::from_millis(1))
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, scans, identifies);
 criterion_main!(benches);
