@@ -13,5 +13,6 @@ mod harness;
 
 mod cooling;
 mod faults;
+mod odd_clients;
 mod smoke;
 mod transport;
