@@ -11,5 +11,11 @@
 )]
 
 mod harness;
+mod wire;
 
+mod bad_input;
+mod bytes;
+mod cut;
+mod drain;
+mod lockstep;
 mod smoke;
