@@ -18,11 +18,6 @@ mkdir "$CREDENTIALS_DIRECTORY"
 places() { sed 's/#.*//' "$2" | grep -oE "\b$1 *= *\"[^\"]+\"" | cut -d '"' -f 2 | sort -u || true; }
 
 for file in conf/*.toml; do
-    # A price list is part of a configuration, not one: it is checked as the operator's own list of another.
-    if ! grep -q '^\[\[provider\]\]' "$file"; then
-        prices=$file
-        continue
-    fi
     secrets=()
     for name in $(places env "$file"); do secrets+=("$name=stand-in-for-$name"); done
     for name in $(places credential "$file"); do printf 'stand-in' >"$CREDENTIALS_DIRECTORY/$name"; done
@@ -34,8 +29,3 @@ for file in conf/*.toml; do
     env "${secrets[@]}" "$warmkey" check "$file"
     printf 'ok: %s\n' "$file"
 done
-if [[ -n ${prices:-} ]]; then
-    { printf '[metering]\nprices = "%s"\n' "$(basename "$prices")" && cat conf/demo.toml; } >conf/with-prices.toml
-    "$warmkey" check conf/with-prices.toml
-    printf 'ok: %s\n' "$prices"
-fi

@@ -25,6 +25,22 @@ pub(super) fn run(
     live: Option<Live>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &args.file {
+        let told = match config::load_prices(file, host) {
+            Ok(None) => None,
+            Ok(Some(models)) => {
+                writeln!(out, "{}: ok: prices of {}", file.display(), counted(models, "model"))?;
+                Some(ExitCode::SUCCESS)
+            }
+            Err(faults) => {
+                writeln!(out, "{faults}\n{}: {}", file.display(), counted(faults.0.len(), "fault"))?;
+                Some(ExitCode::FAILURE)
+            }
+        };
+        if let Some(code) = told {
+            return Ok(code);
+        }
+    }
     let (name, loaded) = match &args.file {
         Some(file) => (file.display().to_string(), config::load(file, host)),
         None => ("the built-in demo".to_owned(), config::demo(host)),

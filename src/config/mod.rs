@@ -101,6 +101,18 @@ pub fn load(path: &Path, host: &dyn Host) -> Result<Config, Faults> {
     Ok(config)
 }
 
+/// How many models the price list at `path` knows; `None` when the file is no price list.
+///
+/// # Errors
+/// Every fault of the list, in its order.
+pub fn load_prices(path: &Path, host: &dyn Host) -> Result<Option<usize>, Faults> {
+    let Ok(text) = fs::read_to_string(path) else { return Ok(None) };
+    if !prices::is_list(&text) {
+        return Ok(None);
+    }
+    prices::list(&text, path, host).map(|rows| Some(rows.len())).map_err(Faults)
+}
+
 /// Reads and checks `text`; `file` is only how faults call it and where relative paths start.
 ///
 /// # Errors

@@ -49,8 +49,14 @@ pub(super) fn read(metering: &Section<'_>) -> Vec<PriceRow> {
     rows
 }
 
+/// Whether a file is a price list by itself, and no configuration.
+pub(super) fn is_list(text: &str) -> bool {
+    text.parse::<toml::Table>()
+        .is_ok_and(|table| table.contains_key("price") && table.keys().all(|key| key == "price"))
+}
+
 /// Reads one list.
-fn list(text: &str, file: &Path, host: &dyn Host) -> Result<Vec<PriceRow>, Vec<Fault>> {
+pub(super) fn list(text: &str, file: &Path, host: &dyn Host) -> Result<Vec<PriceRow>, Vec<Fault>> {
     let reader = Reader::new(file, text, host);
     let table = reader.parse().map_err(|faults| faults.0)?;
     let rows = {

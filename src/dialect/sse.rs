@@ -10,7 +10,7 @@ use memchr::memchr2;
 
 /// An event may be this long to be read. Responses repeats the whole request and answer in its last
 /// event, with the usage: what fits in a context window fits in here.
-const MAX_EVENT: usize = 4 << 20;
+pub(super) const MAX_EVENT: usize = 4 << 20;
 /// A buffer that grew beyond this for one event is given back after it: a thousand idle streams
 /// must not each keep their largest event.
 const KEEP_BUFFER: usize = 16 << 10;

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     clock, dialect,
     types::{Family, Operation},
-    upstream::{Asked, Endpoint, Failure, KeyCheck, Verdict, classify},
+    upstream::{Asked, CheckKind, Endpoint, Failure, KeyCheck, Verdict, classify},
 };
 
 /// How long a check may take.
@@ -31,10 +32,49 @@ pub enum Checked {
     Unknown,
 }
 
-/// Asks the provider for its models with this endpoint's key, which costs nothing.
-pub async fn check_key(upstreams: &Upstreams, endpoint: &Arc<Endpoint>, check: KeyCheck) -> Checked {
+/// What a check sends.
+struct Question {
+    method: Method,
+    path: &'static str,
+    body: Bytes,
+}
+
+impl Question {
+    /// Free, and enough for most.
+    const LIST: Self = Self { method: Method::GET, path: "/v1/models", body: Bytes::new() };
+
+    /// One token of an answer: spend limits do not show on free calls. Without a model that can be
+    /// named, the free question has to do.
+    fn one_token(family: Family, model: Option<&str>) -> Self {
+        let Some(model) = model else { return Self::LIST };
+        let (path, limit) = match family {
+            Family::Anthropic => ("/v1/messages", "max_tokens"),
+            Family::OpenAi => ("/v1/chat/completions", "max_completion_tokens"),
+        };
+        let body = serde_json::json!({
+            "model": model, limit: 1, "messages": [{"role": "user", "content": "ping"}],
+        });
+        Self { method: Method::POST, path, body: body.to_string().into() }
+    }
+}
+
+/// Asks the provider something with this endpoint's key and nothing of any caller's. `model` is one
+/// that the endpoint serves, for the rare check that has to generate.
+pub async fn check_key(
+    upstreams: &Upstreams,
+    endpoint: &Arc<Endpoint>,
+    check: KeyCheck,
+    model: Option<&str>,
+) -> Checked {
     let params = &endpoint.provider().params;
+    let question = match check.wanted() {
+        CheckKind::ListModels => Question::LIST,
+        CheckKind::Generate => Question::one_token(params.family, model),
+    };
     let mut headers = HeaderMap::new();
+    if !question.body.is_empty() {
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+    }
     if params.family == Family::Anthropic {
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     }
@@ -42,10 +82,10 @@ pub async fn check_key(upstreams: &Upstreams, endpoint: &Arc<Endpoint>, check: K
     let out = Outbound {
         provider: params,
         key: endpoint.key(),
-        method: Method::GET,
-        path_and_query: "/v1/models",
+        method: question.method,
+        path_and_query: question.path,
         headers: &headers,
-        body: bytes::Bytes::new(),
+        body: question.body,
         first_byte: PATIENCE,
     };
     let Ok(answer) = forward::send(upstreams, &out).await else { return Checked::Unknown };
@@ -80,7 +120,7 @@ pub async fn probe_health(upstreams: &Upstreams, endpoint: &Arc<Endpoint>) {
         method: Method::GET,
         path_and_query: path,
         headers: &headers,
-        body: bytes::Bytes::new(),
+        body: Bytes::new(),
         first_byte: PATIENCE,
     };
     let healthy = match forward::send(upstreams, &out).await {

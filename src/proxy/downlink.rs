@@ -40,6 +40,7 @@ pub(crate) struct Downlink<'a> {
     committed: bool,
     content: bool,
     stream: bool,
+    between_events: bool,
     write_timeout: Duration,
     beat: Option<(Moment, Duration)>,
     cut: watch::Receiver<bool>,
@@ -54,6 +55,7 @@ impl<'a> Downlink<'a> {
             committed: false,
             content: false,
             stream: false,
+            between_events: true,
             write_timeout,
             beat: None,
             cut,
@@ -65,9 +67,9 @@ impl<'a> Downlink<'a> {
         self.beat = heartbeat.enabled.then(|| (clock::now() + heartbeat.after, heartbeat.every));
     }
 
-    /// The answer is an event stream, so errors can be said in-band.
-    pub(crate) fn is_stream(&self) -> bool {
-        self.stream
+    /// An error can be said in-band: the answer is an event stream, and no event is half sent.
+    pub(crate) fn takes_events(&self) -> bool {
+        self.stream && self.between_events
     }
 
     /// A status line was sent.
@@ -153,16 +155,17 @@ impl<'a> Downlink<'a> {
         finish(self.write_timeout, self.session.write_response_body(Some(bytes), end)).await
     }
 
-    /// No heart-beat may be sent while an event is half sent.
-    pub(crate) fn postpone_beat(&mut self) {
-        if let Some((at, every)) = &mut self.beat {
-            *at = clock::now() + *every;
-        }
+    /// Whether what was sent last ended an event: nothing of ours may be written within one.
+    pub(crate) fn between_events(&mut self, between: bool) {
+        self.between_events = between;
     }
 
     async fn send_beat(&mut self) -> Result<(), Lost> {
         let Some((at, every)) = &mut self.beat else { return Ok(()) };
         *at = clock::now() + *every;
+        if !self.between_events {
+            return Ok(());
+        }
         if !self.committed {
             let head = stream_head().map_err(|_| Lost::Gone)?;
             self.head(head).await?;

@@ -262,6 +262,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         let passage = Passage {
             operation: self.call.operation,
             hide_usage,
+            replaceable: true,
             hold: match self.call.operation.dialect() {
                 Dialect::OpenAiResponses => hold.responses,
                 Dialect::Anthropic | Dialect::OpenAiChat => hold.default,
@@ -383,7 +384,8 @@ impl<'a, 'l> Drive<'a, 'l> {
             &Failed {
                 failure: &failure,
                 provider: &provider,
-                tries: self.count,
+                tries: self.count - u32::from(self.stale),
+                max_tries: self.x.snapshot.server.max_attempts,
                 stayed: self.stayed,
                 jitter: fastrand::f64(),
                 refused_domains: self.refused_domains() + u32::from(rate_limited),
@@ -396,14 +398,12 @@ impl<'a, 'l> Drive<'a, 'l> {
         self.ambiguous |= ambiguous;
         self.stale |= matches!(failure, Failure::Stale);
         let over = now >= self.x.since + provider.params.timeouts.total;
-        let exhausted =
-            self.count >= self.x.snapshot.server.max_attempts && !matches!(failure, Failure::Stale);
         match next {
-            Next::RetrySame { after } if !over && !exhausted => {
+            Next::RetrySame { after } if !over => {
                 self.last = Some(last);
                 Step::Same(choice.endpoint, after)
             }
-            Next::Ask if !over && !exhausted && !effect.callers_own => {
+            Next::Ask if !over && !effect.callers_own => {
                 self.tried.push(Tried::new(&choice.endpoint, rate_limited));
                 self.last = Some(last);
                 Step::Ask

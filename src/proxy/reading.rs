@@ -136,9 +136,9 @@ impl Reading {
         }
     }
 
-    /// Reads an answer that is no stream.
-    pub(crate) fn read_whole(&mut self, operation: Operation, body: &[u8], now: Moment) {
-        dialect::read_whole(operation, body, &mut |signal| self.see(&signal, now));
+    /// Reads an answer that is no stream. Whether it is whole.
+    pub(crate) fn read_whole(&mut self, operation: Operation, body: &[u8], now: Moment) -> bool {
+        dialect::read_whole(operation, body, &mut |signal| self.see(&signal, now))
     }
 
     /// Keeps the live gauge up to date.

@@ -69,6 +69,8 @@ pub(crate) struct Passage {
     pub operation: Operation,
     /// Our usage option was added, so its chunk is not for the client.
     pub hide_usage: bool,
+    /// Another try may bring a better answer than a `200` that holds an error, or half an answer.
+    pub replaceable: bool,
     /// How long lifecycle events are held.
     pub hold: Duration,
     /// The provider's limits of time.
@@ -149,6 +151,7 @@ async fn stream(
 ) -> Ended {
     let mut stream = Stream {
         reader: StreamReader::new(passage.operation, passage.hide_usage),
+        opaque: is_encoded(&answer.head.headers),
         held: Vec::new(),
         held_bytes: 0,
         down: Some(down),
@@ -167,6 +170,8 @@ async fn stream(
 
 struct Stream {
     reader: StreamReader,
+    /// It is packed, though we asked for plain bytes: they can only be passed on.
+    opaque: bool,
     held: Vec<Bytes>,
     held_bytes: usize,
     /// The head, until it is sent.
@@ -185,7 +190,7 @@ impl Stream {
         let mut idle_until = clock::now() + passage.timeouts.idle;
         loop {
             let mut until = idle_until.min(passage.deadline);
-            if self.down.is_some() {
+            if !self.held.is_empty() {
                 until = until.min(hold_until);
             }
             let step = match next(line, answer, until).await {
@@ -221,14 +226,20 @@ impl Stream {
         tap: &mut Tap<'_>,
     ) -> Result<(), Ended> {
         let now = clock::now();
-        let passed = self.reader.push(chunk, &mut |signal| tap.reading.see(&signal, now));
+        let passed = if self.opaque {
+            Passed::Whole
+        } else {
+            self.reader.push(chunk, &mut |signal| tap.reading.see(&signal, now))
+        };
         tap.reading.report(tap.flight, now);
         if self.down.is_some() {
             if let Some(fault) = tap.reading.fault_before_content() {
                 return Err(Ended::Unseen(Cut::Reported(fault)));
             }
             self.hold(chunk, passed);
-            if tap.reading.has_content() || now >= hold_until || self.held_bytes > HELD {
+            let due = self.opaque || tap.reading.has_content() || now >= hold_until || self.held_bytes > HELD;
+            // A head alone tells the client nothing, and would rule out another endpoint.
+            if due && !self.held.is_empty() {
                 self.flush(line, tap).await?;
             }
             return Ok(());
@@ -246,18 +257,17 @@ impl Stream {
                 sent
             }
         };
-        if !self.reader.at_boundary() {
-            line.postpone_beat();
-        }
+        line.between_events(self.at_boundary());
         sent.map_err(Ended::Lost)
     }
 
     fn hold(&mut self, chunk: &Bytes, passed: Passed) {
+        let before = self.held.len();
         match passed {
             Passed::Whole => self.held.push(chunk.clone()),
             Passed::Pieces(pieces) => self.held.extend(pieces),
         }
-        self.held_bytes += chunk.len();
+        self.held_bytes += self.held.iter().skip(before).map(Bytes::len).sum::<usize>();
     }
 
     /// Sends the head and what was held. From here on nothing is replayed.
@@ -266,6 +276,7 @@ impl Stream {
             tap.content_is_sent();
             line.head(down).await.map_err(Ended::Lost)?;
         }
+        line.between_events(self.at_boundary());
         let held = match self.held.len() {
             0 => return Ok(()),
             1 => self.held.pop().unwrap_or_default(),
@@ -277,6 +288,11 @@ impl Stream {
         };
         self.held = Vec::new();
         line.answer(held).await.map_err(Ended::Lost)
+    }
+
+    /// An event of ours may be written now.
+    fn at_boundary(&self) -> bool {
+        !self.opaque && self.reader.at_boundary()
     }
 
     fn cut(&self, reading: &Reading, cut: Cut) -> Ended {
@@ -298,7 +314,7 @@ impl Stream {
         {
             return Ended::Unseen(Cut::Reported(fault));
         }
-        if !end.complete {
+        if !end.complete && !self.opaque {
             return match (&tap.reading.fault, self.down.is_some()) {
                 // The provider's own error event was the end, and the client has seen it.
                 (Some(fault), false) => Ended::Interrupted(Cut::Reported(fault.clone())),
@@ -324,6 +340,7 @@ async fn whole(
     tap: &mut Tap<'_>,
 ) -> Ended {
     let length = content_length(&answer.head);
+    let readable = !is_encoded(&answer.head.headers);
     let mut down = Some(down);
     let mut body = BytesMut::new();
     let mut pending = BytesMut::new();
@@ -363,7 +380,17 @@ async fn whole(
     if !matches!(ended, Ended::Complete) {
         return ended;
     }
-    tap.reading.read_whole(passage.operation, &body, clock::now());
+    if readable {
+        let whole = tap.reading.read_whole(passage.operation, &body, clock::now());
+        if passage.replaceable && down.is_some() {
+            if let Some(fault) = tap.reading.fault_before_content() {
+                return Ended::Unseen(Cut::Reported(fault));
+            }
+            if !whole {
+                return Ended::Unseen(Cut::Truncated);
+            }
+        }
+    }
     drop(body);
     let rest = pending.freeze();
     if let Some(mut down) = down {
@@ -380,6 +407,11 @@ async fn whole(
 
 fn cut(unseen: bool, cut: Cut) -> Ended {
     if unseen { Ended::Unseen(cut) } else { Ended::Interrupted(cut) }
+}
+
+/// The body is packed.
+fn is_encoded(headers: &http::HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn content_length(head: &ResponseHeader) -> Option<usize> {

@@ -123,7 +123,7 @@ pub(crate) async fn pass(
 /// Ends a stream that broke off after content with one error event of the client's dialect; an
 /// answer that is no stream can only be broken off.
 pub(crate) async fn interrupt(line: &mut Downlink<'_>, x: &mut Exchange, reason: Reason, message: &str) {
-    if !line.is_stream() {
+    if !line.takes_events() {
         line.abort().await;
         return;
     }

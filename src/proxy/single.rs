@@ -57,7 +57,10 @@ pub(crate) async fn single(
         body: payload.bytes(false),
         first_byte: params.timeouts.total,
     };
-    let sent = line.attend(Box::pin(forward::send(&gateway.upstreams, &out))).await;
+    let mut sent = line.attend(Box::pin(forward::send(&gateway.upstreams, &out))).await;
+    if matches!(sent, Ok(Err(Broken { failure: Failure::Stale, .. }))) {
+        sent = line.attend(Box::pin(forward::send(&gateway.upstreams, &out))).await;
+    }
     drop(out);
     let (ending, outcome, status) = match sent {
         Err(lost) => (Ending::Lost(lost), AttemptOutcome::Cancelled, None),
@@ -97,6 +100,7 @@ async fn pass(
     let passage = Passage {
         operation: Operation::Responses,
         hide_usage: false,
+        replaceable: false,
         hold: std::time::Duration::ZERO,
         timeouts: params.timeouts,
         deadline: x.since + params.timeouts.total,

@@ -8,6 +8,7 @@
 //! replicas and restarts agree. The trap: an eager fallback re-ingests a whole context elsewhere, drains
 //! that account too, and so on until all are cold; hence waiting, no bouncing, and a retry budget.
 
+mod entry;
 mod pinned;
 mod policy;
 mod rendezvous;
@@ -20,12 +21,13 @@ mod simulation;
 #[cfg(test)]
 mod testkit;
 
+pub use entry::Place;
 pub use pinned::{Pinned, PinnedParams};
 pub use policy::{Ask, Decision, Policy, Start, Tried, Waiter};
 pub use rendezvous::{
     DomainShare, Node, Nodes, Rendezvous, RendezvousIter, SelectKey, backend_of, endpoint_of, score_hash,
 };
-pub use retry::{Failed, MAX_TRIES, Next, after_failure};
+pub use retry::{Failed, Next, after_failure};
 pub use ring::{Ring, Rings};
 pub use saved::{SavedSession, SavedTable, SessionView};
-pub use sessions::{Known, Place, SessionTable, Turn, TurnFacts};
+pub use sessions::{Known, SessionTable, Turn, TurnFacts};

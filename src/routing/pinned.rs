@@ -17,9 +17,10 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 use super::{
+    entry::Place,
     policy::{Ask, Decision, Policy, Start, Waiters},
     rendezvous::{Node, Nodes},
-    sessions::{Known, Place, SessionTable, Turn},
+    sessions::{Known, SessionTable, Turn},
 };
 use crate::{
     clock::Moment,
@@ -255,9 +256,6 @@ impl Policy for Pinned {
     }
 
     fn started(&self, start: &Start<'_>, now: Moment) -> Turn {
-        if start.first_try {
-            start.endpoint.provider().budget.deposit(now);
-        }
         self.sessions.start(start, now)
     }
 

@@ -11,9 +11,6 @@ use crate::{
     upstream::{Credentials, Failure, Overload, Provider},
 };
 
-/// Tries a request may make in all; stale connections do not count.
-pub const MAX_TRIES: u32 = 3;
-
 /// A failed try, and what came before it.
 #[derive(Clone, Copy)]
 pub struct Failed<'a> {
@@ -23,6 +20,8 @@ pub struct Failed<'a> {
     pub provider: &'a Provider,
     /// Tries so far, this one included, stale connections excluded.
     pub tries: u32,
+    /// Tries it may make in all.
+    pub max_tries: u32,
     /// How long the request has stayed at overloaded endpoints so far.
     pub stayed: Duration,
     /// Chance, 0 to 1: spreads those who come back.
@@ -58,7 +57,7 @@ pub fn after_failure(failed: &Failed<'_>, now: Moment) -> Next {
     if *failed.failure == Failure::Stale && !failed.stale_before {
         return Next::RetrySame { after: Duration::ZERO };
     }
-    if failed.tries >= MAX_TRIES || (failed.ambiguous && failed.ambiguous_before) {
+    if failed.tries >= failed.max_tries || (failed.ambiguous && failed.ambiguous_before) {
         return Next::GiveUp;
     }
     let callers_own = failed.provider.params.credentials == Credentials::Caller;
@@ -106,6 +105,7 @@ mod tests {
     use crate::upstream::{KeyTrouble, LimitKind, RateLimit, RetryBudget, testing};
 
     const NOW: Moment = Moment::from_millis(1_000);
+    const MAX_TRIES: u32 = 3;
     const LIMIT: RateLimit = RateLimit {
         retry_after: None,
         kind: LimitKind::Unknown,
@@ -124,6 +124,7 @@ mod tests {
             failure,
             provider,
             tries: 1,
+            max_tries: MAX_TRIES,
             stayed: Duration::ZERO,
             jitter: 0.5,
             refused_domains: 0,

@@ -22,30 +22,18 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::{
+    entry::{Entry, Place},
     policy::Start,
-    saved::{SavedSession, SavedTable, SessionView},
+    saved::{SavedTable, SessionView},
 };
 use crate::{
     clock::{Moment, UnixTime},
     dialect::TtlAsked,
-    types::{AffinityResult, DomainName, EndpointName, ModelName, NanoUsd, SessionKey},
-    upstream::{Endpoint, Homed},
+    types::{AffinityResult, NanoUsd, SessionKey},
+    upstream::Endpoint,
 };
 
 const SHARDS: usize = 16;
-
-/// Somewhere a session is warm.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// The endpoint.
-    pub endpoint: EndpointName,
-    /// XXH3 of its name.
-    pub id: u64,
-    /// The endpoints that share its cache.
-    pub cache: DomainName,
-    /// Until when, by the provider's rules.
-    pub warm_until: Moment,
-}
 
 /// What the table knows of a session's whereabouts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,35 +42,6 @@ pub struct Known {
     pub home: Place,
     /// Where it was before it had to move; may be warm still.
     pub prior: Option<Place>,
-}
-
-struct Entry {
-    model: ModelName,
-    parent: Option<SessionKey>,
-    home: Place,
-    prior: Option<Place>,
-    /// Counts at home; `None` when cold.
-    homed: Option<Homed>,
-    /// The count at the prior home, kept until the move has proven good.
-    prior_homed: Option<Homed>,
-    /// An answer has come from home.
-    confirmed: bool,
-    last_start: Moment,
-    /// The deadline of its item in the heap: others of it are stale.
-    queued: Option<Moment>,
-    counts: Counts,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    turns: u64,
-    hits: u64,
-    moved: u64,
-    in_flight: u32,
-    context_bytes: u64,
-    context_tokens: u64,
-    output_tokens: u64,
-    charged: NanoUsd,
 }
 
 struct Shard {
@@ -187,7 +146,6 @@ impl SessionTable {
         let mut turn = Turn {
             table: Arc::clone(self),
             session: start.session,
-            endpoint: start.endpoint.id(),
             place: Place::new(start.endpoint, now + life),
             started: now,
             warm_before: Moment::ZERO,
@@ -286,183 +244,6 @@ fn life_of(endpoint: &Endpoint, ttl: TtlAsked) -> Duration {
     }
 }
 
-impl Place {
-    fn new(endpoint: &Endpoint, warm_until: Moment) -> Self {
-        Self {
-            endpoint: endpoint.name().clone(),
-            id: endpoint.id(),
-            cache: endpoint.cache_domain(),
-            warm_until,
-        }
-    }
-
-    /// Whether the provider still has the prompt at `now`.
-    #[must_use]
-    pub fn is_warm(&self, now: Moment) -> bool {
-        now < self.warm_until
-    }
-}
-
-impl Entry {
-    fn new(start: &Start<'_>, home: Place, now: Moment) -> Self {
-        Self {
-            model: start.model.clone(),
-            parent: start.parent,
-            home: Place { warm_until: Moment::ZERO, ..home },
-            prior: None,
-            homed: None,
-            prior_homed: None,
-            confirmed: false,
-            last_start: now,
-            queued: None,
-            counts: Counts::default(),
-        }
-    }
-
-    fn restored(saved: &SavedSession, endpoint: &Endpoint, warm_until: Moment, now: Moment) -> Self {
-        Self {
-            model: saved.model.as_str().into(),
-            parent: saved.parent(),
-            home: Place::new(endpoint, warm_until),
-            prior: None,
-            homed: Some(endpoint.adopt()),
-            prior_homed: None,
-            confirmed: true,
-            last_start: now - Duration::from_millis(saved.idle_ms),
-            queued: Some(warm_until),
-            counts: Counts {
-                turns: saved.turns,
-                hits: saved.hits,
-                moved: saved.moved,
-                in_flight: 0,
-                context_bytes: saved.context_bytes,
-                context_tokens: saved.context_tokens,
-                output_tokens: saved.output_tokens,
-                charged: NanoUsd(saved.charged_nano_usd),
-            },
-        }
-    }
-
-    /// Returns until when it was warm at this endpoint before.
-    fn start(&mut self, start: &Start<'_>, place: &Place, now: Moment) -> Moment {
-        self.counts.turns += u64::from(start.first_try);
-        self.counts.in_flight = self.counts.in_flight.saturating_add(1);
-        self.counts.context_bytes = start.context_bytes;
-        self.last_start = now;
-        if self.home.id != place.id {
-            self.move_to(Place { warm_until: Moment::ZERO, ..place.clone() }, now);
-        }
-        let before = self.home.warm_until;
-        self.home.warm_until = self.home.warm_until.max(place.warm_until);
-        self.home.cache = place.cache.clone();
-        if self.homed.is_none() {
-            self.homed = Some(start.endpoint.adopt());
-        }
-        before
-    }
-
-    /// The old home is remembered while it is warm: it is where to go if this one must be left too.
-    fn move_to(&mut self, place: Place, now: Moment) {
-        let returning = self.prior.take_if(|prior| prior.id == place.id && prior.is_warm(now));
-        let back = returning.is_some();
-        let old = std::mem::replace(&mut self.home, returning.unwrap_or(place));
-        let (homed, prior_homed) = (self.homed.take(), self.prior_homed.take());
-        let proven = std::mem::replace(&mut self.confirmed, back) && old.is_warm(now);
-        if proven {
-            self.prior = Some(old);
-        }
-        match (back, proven) {
-            // It counts here again, and no longer where it was.
-            (true, _) => self.homed = prior_homed,
-            // It counts at its old home until an answer proves the move.
-            (false, true) => self.prior_homed = homed,
-            (false, false) => self.prior_homed = prior_homed,
-        }
-    }
-
-    fn go_cold(&mut self) {
-        self.home.warm_until = Moment::ZERO;
-        self.prior = None;
-        self.homed = None;
-        self.prior_homed = None;
-    }
-
-    fn answered(&mut self, place: &Place, affinity: AffinityResult) {
-        match affinity {
-            AffinityResult::Hit => self.counts.hits += 1,
-            AffinityResult::Moved => self.counts.moved += 1,
-            AffinityResult::New => {}
-        }
-        if self.home.id == place.id {
-            self.confirmed = true;
-            self.prior_homed = None;
-            self.home.warm_until = self.home.warm_until.max(place.warm_until);
-        }
-    }
-
-    /// A turn ended without an answer: what it promised does not hold.
-    fn unanswered(&mut self, turn: &Turn) {
-        if self.home.id != turn.endpoint || self.last_start != turn.started {
-            return;
-        }
-        if self.confirmed {
-            if self.home.warm_until == turn.place.warm_until {
-                self.home.warm_until = turn.warm_before;
-            }
-        } else if let Some(prior) = self.prior.take() {
-            self.home = prior;
-            self.confirmed = true;
-            self.homed = self.prior_homed.take();
-        } else {
-            self.go_cold();
-        }
-        if self.home.warm_until == Moment::ZERO {
-            self.homed = None;
-        }
-    }
-
-    fn view(&self, session: SessionKey, now: Moment) -> SessionView {
-        SessionView {
-            session: session.to_string(),
-            parent: self.parent.map(|parent| parent.to_string()),
-            model: self.model.to_string(),
-            endpoint: self.home.endpoint.to_string(),
-            warm_seconds: now.until(self.home.warm_until).as_secs_f64(),
-            idle_seconds: now.since(self.last_start).as_secs_f64(),
-            turns: self.counts.turns,
-            hits: self.counts.hits,
-            moved: self.counts.moved,
-            in_flight: self.counts.in_flight,
-            context_bytes: self.counts.context_bytes,
-            context_tokens: self.counts.context_tokens,
-            output_tokens: self.counts.output_tokens,
-            charged_nano_usd: self.counts.charged.0,
-        }
-    }
-
-    fn save(&self, session: SessionKey, now: Moment) -> SavedSession {
-        SavedSession {
-            session: format!("{:032x}", session.0),
-            parent: self.parent.map(|parent| format!("{:032x}", parent.0)),
-            model: self.model.to_string(),
-            endpoint: self.home.endpoint.to_string(),
-            warm_ms: millis(now.until(self.home.warm_until)),
-            idle_ms: millis(now.since(self.last_start)),
-            turns: self.counts.turns,
-            hits: self.counts.hits,
-            moved: self.counts.moved,
-            context_bytes: self.counts.context_bytes,
-            context_tokens: self.counts.context_tokens,
-            output_tokens: self.counts.output_tokens,
-            charged_nano_usd: self.counts.charged.0,
-        }
-    }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// What a turn came to, once it is settled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TurnFacts {
@@ -480,7 +261,6 @@ pub struct TurnFacts {
 pub struct Turn {
     table: Arc<SessionTable>,
     session: Option<SessionKey>,
-    endpoint: u64,
     place: Place,
     started: Moment,
     warm_before: Moment,
@@ -519,7 +299,7 @@ impl Drop for Turn {
         self.table.with(session, |entry| {
             entry.counts.in_flight = entry.counts.in_flight.saturating_sub(1);
             if !self.answered {
-                entry.unanswered(self);
+                entry.unanswered(&self.place, self.started, self.warm_before);
             }
         });
     }

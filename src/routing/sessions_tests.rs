@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::{super::testkit::*, *};
-use crate::{routing::Policy, upstream::testing};
+use crate::{
+    routing::{Policy, SavedSession},
+    upstream::testing,
+};
 
 use AffinityResult::{Hit, Moved, New};
 

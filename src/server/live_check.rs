@@ -43,7 +43,7 @@ async fn ask_all(pool: &Pool) -> BTreeMap<String, Checked> {
         let Some(check) = endpoint.claim_first_check(clock::now()) else { continue };
         let (upstreams, endpoint) = (Arc::clone(&upstreams), Arc::clone(endpoint));
         checks.spawn(async move {
-            let found = check_key(&upstreams, &endpoint, check).await;
+            let found = check_key(&upstreams, &endpoint, check, None).await;
             (endpoint.name().to_string(), found)
         });
     }

@@ -37,7 +37,7 @@ pub(super) async fn first_checks(live: &Arc<Live>, upstreams: &Arc<Upstreams>) {
         if let Some(check) = endpoint.claim_first_check(clock::now()) {
             let (upstreams, endpoint) = (Arc::clone(upstreams), Arc::clone(endpoint));
             checks.spawn(async move {
-                let found = check_key(&upstreams, &endpoint, check).await;
+                let found = check_key(&upstreams, &endpoint, check, None).await;
                 if found == Checked::Unknown {
                     tracing::warn!(endpoint = %endpoint.name(), "key not checked: the provider did not answer");
                 }
@@ -62,7 +62,8 @@ async fn check_keys(live: Arc<Live>, upstreams: Arc<Upstreams>) {
         for endpoint in snapshot.pool.endpoints() {
             if let Some(check) = endpoint.claim_check(clock::now()) {
                 let (upstreams, endpoint) = (Arc::clone(&upstreams), Arc::clone(endpoint));
-                tokio::spawn(async move { check_key(&upstreams, &endpoint, check).await });
+                let model = snapshot.models.served_by(&endpoint);
+                tokio::spawn(async move { check_key(&upstreams, &endpoint, check, model.as_deref()).await });
             }
         }
     }

@@ -157,6 +157,7 @@ impl Pump {
             Some(Stop::Stall) => std::future::pending().await,
         }
     }
+
 }
 
 async fn pace(core: &Core, tokens: u64) {

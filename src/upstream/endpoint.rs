@@ -6,19 +6,16 @@
 //! [`Endpoint::acquire`], which returns a guard.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use http::HeaderMap;
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    availability::Availability,
     budget::RetryBudget,
     domain::{Learned, Membership, Registry, learn},
     failure::{FailureGate, FailureState},
@@ -28,6 +25,7 @@ use super::{
     params::{Credentials, EndpointParams, ProviderParams},
     rate::{RateDomain, RateState},
     slot::Slot,
+    tally::{Bars, Homed, Tally},
 };
 use crate::{
     clock::Moment,
@@ -40,132 +38,6 @@ pub struct Provider {
     pub params: ProviderParams,
     /// How many of its requests may come from failures elsewhere.
     pub budget: RetryBudget,
-}
-
-/// Whether a request may go to an endpoint now, and if not, until when or why.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Availability {
-    /// Yes.
-    Ready,
-    /// Yes: as the one trial after failures.
-    HalfOpen,
-    /// Yes, but something speaks against its key and a check is due: better elsewhere.
-    Suspect,
-    /// Its key is suspect, and as many requests are out on it as may be.
-    SuspectBusy,
-    /// Its rate domain re-opens, one start at a time; the next one then.
-    Paced {
-        /// The next start.
-        until: Moment,
-    },
-    /// Its rate domain (or it alone, by an operator's word) cools until then.
-    Cooling {
-        /// The deadline.
-        until: Moment,
-    },
-    /// Its failure domain is out until then.
-    FailureOpen {
-        /// The next trial.
-        until: Moment,
-    },
-    /// Its failure domain is on trial.
-    TrialBusy,
-    /// It may not serve this model; asked again then.
-    Barred {
-        /// The next attempt.
-        until: Moment,
-    },
-    /// Its own health path says no.
-    Unhealthy,
-    /// Our own check of its key failed.
-    Quarantined,
-    /// An operator took it out.
-    Drained,
-}
-
-impl Availability {
-    /// A request may go there.
-    #[must_use]
-    pub const fn usable(self) -> bool {
-        matches!(self, Self::Ready | Self::HalfOpen | Self::Suspect)
-    }
-
-    /// When its limits let the next request start: only for rate limits, the one state that is
-    /// worth waiting for.
-    #[must_use]
-    pub const fn reopens(self) -> Option<Moment> {
-        match self {
-            Self::Paced { until } | Self::Cooling { until } => Some(until),
-            Self::Ready
-            | Self::HalfOpen
-            | Self::Suspect
-            | Self::SuspectBusy
-            | Self::FailureOpen { .. }
-            | Self::TrialBusy
-            | Self::Barred { .. }
-            | Self::Unhealthy
-            | Self::Quarantined
-            | Self::Drained => None,
-        }
-    }
-}
-
-/// Counts and switches that belong to an endpoint's name, whatever key stands behind it.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) in_flight: AtomicU32,
-    pub(super) sessions: AtomicU32,
-    pub(super) served: AtomicU64,
-    drained: AtomicBool,
-    unhealthy: AtomicBool,
-    /// Nanoseconds; an operator cools this endpoint alone until then.
-    cooled_until: AtomicU64,
-}
-
-/// One warm session counts here; dropping it says that it no longer does.
-pub struct Homed(Arc<Tally>);
-
-impl Drop for Homed {
-    fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Models that an endpoint's key may not use, each until it is asked again.
-#[derive(Default)]
-pub(super) struct Bars {
-    /// Nanoseconds of the latest of them; 0: none.
-    latest: AtomicU64,
-    list: Mutex<SmallVec<[(u64, Moment); 2]>>,
-}
-
-/// Callers can make up unlisted models: only so many bars are remembered.
-const MAX_BARS: usize = 64;
-
-impl Bars {
-    fn until(&self, model: u64, now: Moment) -> Option<Moment> {
-        if now.as_nanos() >= self.latest.load(Ordering::Acquire) {
-            return None;
-        }
-        let list = self.list.lock();
-        list.iter().find(|(barred, until)| *barred == model && now < *until).map(|&(_, until)| until)
-    }
-
-    pub(super) fn bar(&self, model: u64, until: Moment, now: Moment) {
-        let mut list = self.list.lock();
-        list.retain(|(barred, until)| *barred != model && now < *until);
-        if list.len() >= MAX_BARS {
-            list.remove(0);
-        }
-        list.push((model, until));
-        let latest = list.iter().map(|(_, until)| until.as_nanos()).max().unwrap_or(0);
-        self.latest.store(latest, Ordering::Release);
-    }
-
-    fn clear(&self) {
-        self.list.lock().clear();
-        self.latest.store(0, Ordering::Release);
-    }
 }
 
 /// What makes an endpoint the same account as before a reload.

@@ -47,7 +47,7 @@ impl Lane {
         Self { class, model: xxh3_64(model.as_bytes()) }
     }
 
-    /// The number of its class: an index below [`MAX_CLASSES`].
+    /// The number of its class: an index below 256.
     #[must_use]
     pub const fn class(self) -> u16 {
         self.class

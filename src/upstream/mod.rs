@@ -13,6 +13,7 @@
 //! The trap: blame. A caller's bad request, odd header or oversize prompt must not cool anything
 //! that others use; `classify` decides whose fault an answer is, and is pure.
 
+mod availability;
 mod budget;
 mod classify;
 mod domain;
@@ -28,16 +29,18 @@ mod pool;
 mod rate;
 mod retry_after;
 mod slot;
+mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod view;
 
+pub use availability::Availability;
 pub use budget::RetryBudget;
 pub use classify::{Asked, RateLimit, Verdict, classify, classify_event};
 pub use domain::{DomainWarning, Learned};
-pub use endpoint::{Availability, Endpoint, Homed, Provider};
+pub use endpoint::{Endpoint, Provider};
 pub use failure_kind::{Effect, Failure};
 pub use headroom::{Left, LimitKind};
 pub use key::{CheckKind, KeyCheck, KeyState, KeyTrouble};
@@ -50,4 +53,5 @@ pub use params::{
 pub use pool::{Pool, PoolFault};
 pub use rate::RateDomain;
 pub use slot::Slot;
+pub use tally::Homed;
 pub use view::{ClassView, DomainView, EndpointState, EndpointView, LevelView};

@@ -173,6 +173,15 @@ impl ModelTable {
         self.models.iter()
     }
 
+    /// A model that `endpoint` serves, as its provider calls it, for a check that has to name one.
+    #[must_use]
+    pub fn served_by(&self, endpoint: &Endpoint) -> Option<String> {
+        let serves = |model: &&Arc<Model>| model.endpoints.iter().any(|each| each.id() == endpoint.id());
+        self.models().filter(serves).find_map(|model| {
+            model.upstream_name.clone().or_else(|| (!model.is_pattern()).then(|| model.label.to_string()))
+        })
+    }
+
     /// The stand-ins for models that nobody listed, one a family at most.
     pub fn unlisted_models(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.unlisted.iter()

@@ -9,9 +9,10 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     budget::RetryBudget,
     domain::{Membership, Registry},
-    endpoint::{Account, Bars, Endpoint, Provider, Tally},
+    endpoint::{Account, Endpoint, Provider},
     key::KeyGate,
     params::{EndpointParams, ProviderParams},
+    tally::{Bars, Tally},
 };
 use crate::types::{DomainName, EndpointName, ModelName, ProviderName};
 

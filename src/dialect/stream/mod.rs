@@ -1,9 +1,10 @@
 //! A streamed answer, read while it passes.
 //!
-//! Owns what is forwarded and when; what an event means is each dialect's own. Without `hide_usage`
-//! every chunk is forwarded as it came, before the event in it is even whole: no byte waits. With
-//! it, an event is forwarded when it is whole, because its end decides whether it is the injected
-//! usage chunk; no more than a small, fixed number of bytes is held for that.
+//! Owns what is forwarded and when; what an event means is each dialect's own. An event is forwarded
+//! when it is whole: a client can do nothing with less, its end decides whether it is the injected
+//! usage chunk, and after a provider that died within one an error can still be written in its place.
+//! A chunk that ends an event is forwarded as it is, uncopied; only the tail of one that does not is
+//! held. An event too long to be read is not held either: it passes through as it comes.
 
 use bytes::Bytes;
 
@@ -12,14 +13,10 @@ use crate::{
         answer::{EventKind, See},
         anthropic, openai_chat, openai_responses,
         signal::Signal,
-        sse::Splitter,
+        sse::{MAX_EVENT, Splitter},
     },
     types::{Dialect, Operation},
 };
-
-/// The usage chunk that `include_usage` adds is well below this; a longer event is never held back
-/// and never hidden, however it is cut.
-const MAX_HELD: usize = 16 << 10;
 
 /// What to forward for a chunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,12 +58,15 @@ impl Reading {
     }
 }
 
-/// What is held back while the usage chunk has to be found.
-#[derive(Default)]
+/// What is held back until its event is whole.
 struct Hold {
+    /// The usage chunk is not for the client.
+    hides_usage: bool,
+    /// A longer event is never held back and never hidden, however it is cut.
+    most: usize,
     /// The current event's bytes from earlier chunks.
     held: Vec<u8>,
-    /// The current event is too long to be the usage chunk: its bytes go on as they come.
+    /// The current event is too long: its bytes go on as they come.
     released: bool,
     /// The last event was hidden and ended in `\r`: a `\n` right behind it is hidden, too.
     hides_lf: bool,
@@ -76,7 +76,7 @@ struct Hold {
 pub struct StreamReader {
     splitter: Splitter,
     reading: Reading,
-    hold: Option<Hold>,
+    hold: Hold,
 }
 
 impl StreamReader {
@@ -89,29 +89,27 @@ impl StreamReader {
             Dialect::OpenAiChat => Reading::Chat(openai_chat::Answer::default()),
             Dialect::OpenAiResponses => Reading::Responses(openai_responses::Answer::default()),
         };
-        Self { splitter: Splitter::default(), reading, hold: hide_usage.then(Hold::default) }
+        let hold = Hold {
+            hides_usage: hide_usage,
+            most: MAX_EVENT,
+            held: Vec::new(),
+            released: false,
+            hides_lf: false,
+        };
+        Self { splitter: Splitter::default(), reading, hold }
     }
 
     /// Reads the next chunk of the body and says what of it to forward.
     pub fn push(&mut self, chunk: &Bytes, see: &mut dyn FnMut(Signal<'_>)) -> Passed {
         let Self { splitter, reading, hold } = self;
-        let Some(hold) = hold else {
-            splitter.push(chunk, |event| {
-                reading.event(event.data, see);
-            });
-            return Passed::Whole;
-        };
         hold.push(chunk, splitter, &mut |data| reading.event(data, see))
     }
 
     /// Whether an event of ours may be written now: the last byte forwarded ended an event, or none
-    /// was forwarded yet.
+    /// was forwarded yet. It may not only within an event that is too long to be held.
     #[must_use]
-    pub fn at_boundary(&self) -> bool {
-        match &self.hold {
-            None => self.splitter.at_boundary(),
-            Some(hold) => !hold.released,
-        }
+    pub const fn at_boundary(&self) -> bool {
+        !self.hold.released
     }
 
     /// The last `sequence_number` of a Responses stream.
@@ -137,8 +135,10 @@ impl StreamReader {
     pub fn end(&mut self, see: &mut dyn FnMut(Signal<'_>)) -> StreamEnd {
         let Self { splitter, reading, hold } = self;
         let mut hidden = false;
-        splitter.finish(|event| hidden = reading.event(event.data, see) == EventKind::UsageOnly);
-        let held = hold.take().filter(|_| !hidden).map(|hold| hold.held).unwrap_or_default();
+        splitter.finish(|event| {
+            hidden = reading.event(event.data, see) == EventKind::UsageOnly && hold.hides_usage;
+        });
+        let held = if hidden { Vec::new() } else { std::mem::take(&mut hold.held) };
         StreamEnd { complete: self.is_complete(), held: held.into() }
     }
 }
@@ -160,7 +160,8 @@ impl Hold {
         let mut from = usize::from(late_lf && hides_lf);
         let mut whole = usize::from(late_lf);
         splitter.push(chunk, |event| {
-            let hide = read(event.data) == EventKind::UsageOnly && event.size <= MAX_HELD;
+            let usage = read(event.data) == EventKind::UsageOnly;
+            let hide = usage && self.hides_usage && event.size <= self.most;
             if hide {
                 self.held.clear();
                 pieces.push(chunk.slice(from..event.start.max(from)));
@@ -174,8 +175,8 @@ impl Hold {
             whole = event.end;
         });
         self.hides_lf &= whole == chunk.len() && splitter.after_cr();
-        if splitter.pending() > MAX_HELD {
-            // Too long to be hidden: everything so far goes on.
+        if splitter.pending() > self.most {
+            // Too long to be held: everything so far goes on.
             self.released = true;
             if !self.held.is_empty() {
                 pieces.push(std::mem::take(&mut self.held).into());
@@ -193,12 +194,12 @@ impl Hold {
     }
 }
 
-/// Reads an answer that was not streamed. One that breaks off shows no [`Signal::Terminal`].
+/// Reads an answer that was not streamed. Whether it is whole: one that breaks off (or is no JSON)
+/// has shown what there was, but no [`Signal::Terminal`].
 ///
 /// The arguments of Anthropic's tool calls are an object here: their delta is the object's text.
-pub fn read_whole(operation: Operation, body: &[u8], see: &mut dyn FnMut(Signal<'_>)) {
-    // What breaks off has shown what there was.
-    let _broken_off = match operation {
+pub fn read_whole(operation: Operation, body: &[u8], see: &mut dyn FnMut(Signal<'_>)) -> bool {
+    let read = match operation {
         // It is free of charge: its figures are the answer, no usage.
         Operation::CountTokens => {
             see(Signal::Terminal);
@@ -210,6 +211,7 @@ pub fn read_whole(operation: Operation, body: &[u8], see: &mut dyn FnMut(Signal<
         }
         Operation::Responses => openai_responses::whole(body, see),
     };
+    read.is_ok()
 }
 
 #[cfg(test)]

@@ -22,9 +22,19 @@ fn noted(seen: &mut Vec<String>) -> impl FnMut(Signal<'_>) {
     }
 }
 
+/// Long enough for every event of these tests but those that are to be too long.
+const SHORT: usize = 16 << 10;
+
+/// A reader for which an event is too long sooner.
+fn short(operation: Operation, hide: bool) -> StreamReader {
+    let mut reader = StreamReader::new(operation, hide);
+    reader.hold.most = SHORT;
+    reader
+}
+
 /// Signals, bytes forwarded, completeness.
 fn read(operation: Operation, hide: bool, chunks: &[&[u8]]) -> (Vec<String>, Vec<u8>, bool) {
-    let mut reader = StreamReader::new(operation, hide);
+    let mut reader = short(operation, hide);
     let (mut seen, mut forwarded) = (Vec::new(), Vec::new());
     for chunk in chunks {
         let chunk = Bytes::copy_from_slice(chunk);
@@ -55,39 +65,53 @@ fn the_usage_chunk_is_hidden_and_nothing_else() {
 }
 
 #[test]
-fn a_chunk_with_nothing_to_hide_is_not_copied() {
-    let mut reader = StreamReader::new(Operation::ChatCompletions, true);
-    let chunk = Bytes::from(format!("data: {DELTA}\n\n"));
-    assert_eq!(reader.push(&chunk, &mut |_| {}), Passed::Whole);
-    let half = chunk.slice(..20);
-    assert_eq!(reader.push(&half, &mut |_| {}), Passed::Pieces(Vec::new()));
-    assert!(reader.at_boundary());
+fn a_chunk_that_ends_an_event_is_not_copied() {
+    for hide in [false, true] {
+        let mut reader = StreamReader::new(Operation::ChatCompletions, hide);
+        let chunk = Bytes::from(format!("data: {DELTA}\n\n"));
+        assert_eq!(reader.push(&chunk, &mut |_| {}), Passed::Whole);
+        let half = chunk.slice(..20);
+        assert_eq!(reader.push(&half, &mut |_| {}), Passed::Pieces(Vec::new()));
+        assert!(reader.at_boundary());
+    }
 }
 
 #[test]
-fn what_is_too_long_to_be_the_usage_chunk_goes_on_at_once() {
-    let mut reader = StreamReader::new(Operation::ChatCompletions, true);
-    let chunk = Bytes::from(format!("data: {{\"x\":\"{}", "y".repeat(MAX_HELD)));
-    assert_eq!(reader.push(&chunk, &mut |_| {}), Passed::Whole);
-    assert!(!reader.at_boundary());
-    let rest = Bytes::from_static(b"\"}\n\n");
-    assert_eq!(reader.push(&rest, &mut |_| {}), Passed::Whole);
-    assert!(reader.at_boundary());
+fn only_whole_events_are_forwarded() {
+    let stream = format!("data: {DELTA}\n\nevent: x\r\ndata: {STOP}\r\n\r\n: note\r\rdata: {DELTA}\n\n");
+    let stream = stream.as_bytes();
+    let ending = ["}\n\n", "}\r\n\r", "}\r\n\r\n", "note\r\r"];
+    let ends: Vec<usize> = (1..=stream.len())
+        .filter(|&end| ending.iter().any(|ending| stream[..end].ends_with(ending.as_bytes())))
+        .collect();
+    assert_eq!(ends.len(), 5);
+    for hide in [false, true] {
+        for cut in 1..stream.len() {
+            let mut reader = StreamReader::new(Operation::ChatCompletions, hide);
+            let head = Bytes::copy_from_slice(&stream[..cut]);
+            let forwarded = match reader.push(&head, &mut |_| {}) {
+                Passed::Whole => head.to_vec(),
+                Passed::Pieces(pieces) => pieces.concat(),
+            };
+            let whole = ends.iter().rev().find(|&&end| end <= cut).copied().unwrap_or(0);
+            assert_eq!(forwarded, &stream[..whole], "cut at {cut}");
+            assert!(reader.at_boundary());
+            assert_eq!(reader.end(&mut |_| {}).held, &stream[whole..cut], "cut at {cut}");
+        }
+    }
 }
 
 #[test]
-fn an_event_of_ours_may_stand_only_between_events() {
-    let mut reader = StreamReader::new(Operation::Messages, false);
-    let mut at = |chunk: &'static [u8]| {
-        reader.push(&Bytes::from_static(chunk), &mut |_| {});
-        reader.at_boundary()
-    };
-    assert!(at(b""));
-    assert!(!at(b"data: {}"));
-    assert!(!at(b"\n"));
-    assert!(at(b"\r\n"));
-    assert!(at(b": note\n\n"));
-    assert!(!at(b"e"));
+fn what_is_too_long_to_be_held_goes_on_at_once() {
+    for hide in [false, true] {
+        let mut reader = short(Operation::ChatCompletions, hide);
+        let chunk = Bytes::from(format!("data: {{\"x\":\"{}", "y".repeat(SHORT)));
+        assert_eq!(reader.push(&chunk, &mut |_| {}), Passed::Whole);
+        assert!(!reader.at_boundary());
+        let rest = Bytes::from_static(b"\"}\n\n");
+        assert_eq!(reader.push(&rest, &mut |_| {}), Passed::Whole);
+        assert!(reader.at_boundary());
+    }
 }
 
 #[test]
@@ -218,7 +242,7 @@ fn an_event() -> impl Strategy<Value = String> {
         String::new(),
         "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}".to_owned(),
         "data: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"delta\":\"x\"}".to_owned(),
-        format!("data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":1}},\"pad\":\"{}\"}}", "p".repeat(MAX_HELD)),
+        format!("data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":1}},\"pad\":\"{}\"}}", "p".repeat(SHORT)),
     ])
 }
 

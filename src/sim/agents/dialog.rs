@@ -248,7 +248,7 @@ fn marked(history: &[Value]) -> Vec<Value> {
 
 /// What the tool found: a few hundred bytes.
 fn found(id: &Value) -> String {
-    format!("{id}: ").into_boxed_str().into_string() + &"a line of what was found; ".repeat(12)
+    format!("{id}: {}", "a line of what was found; ".repeat(12))
 }
 
 fn anthropic_usage(usage: &Value) -> Usage {

@@ -180,8 +180,15 @@ fn push(blocks: &mut Blocks, role: &'static str, block: &Json) -> Result<(), Ref
     for inner in block.get("content").and_then(Json::as_list).unwrap_or(&[]) {
         mark = mark.or(marker(inner)?);
     }
-    blocks.push(role, block.to_bytes(MARKER), mark);
+    blocks.push(role, plain_text(block).map_or_else(|| block.to_bytes(MARKER), text_block), mark);
     Ok(())
+}
+
+/// The text of a block that is nothing but text: the order of its keys is not part of the prompt.
+fn plain_text(block: &Json) -> Option<&str> {
+    let Json::Map(pairs) = block else { return None };
+    let known = pairs.iter().all(|(key, _)| matches!(key.as_str(), "type" | "text" | "cache_control"));
+    (known && block.text_of("type") == Some("text")).then(|| block.text_of("text"))?
 }
 
 fn marker(block: &Json) -> Result<Option<Ttl>, Refusal> {
