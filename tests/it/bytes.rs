@@ -112,7 +112,10 @@ async fn a_body_arrives_again_as_it_was_sent_when_the_first_account_fails() {
                 assert_eq!(request.body_len, size, "{name}");
                 assert_eq!(request.body_sha256, sha256(&body), "{name}");
             }
-            assert_ne!(seen[0].key, seen[1].key, "{name}: another account answers");
+            // A pooled connection that breaks says nothing against its account: the same one again.
+            if fault != Fault::ResetBeforeHeader {
+                assert_ne!(seen[0].key, seen[1].key, "{name}: another account answers");
+            }
         }
     }
     gateway.at_rest().await;
