@@ -9,7 +9,7 @@ use warmkey::{
 
 use crate::{
     harness::{Ask, Gateway, Reply, Setup, body, path, sim, within},
-    wire::{Fixed, Script, Wire, head},
+    wire::{Fixed, STREAM, Script, Wire, chunk, head},
 };
 
 /// Sends a request in the background; dropping the handle's task is the client leaving.
@@ -159,9 +159,7 @@ async fn a_client_that_hangs_up_on_the_last_event_has_got_it_all() {
     ];
     for (n, (dialect, events)) in last.into_iter().enumerate() {
         // The provider has said everything, and is slow to hang up.
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        let chunk = format!("{:x}\r\n{events}\r\n", events.len());
-        fixed.says(Script::Silence(vec![head.into(), chunk.into()]));
+        fixed.says(Script::Silence(vec![STREAM.into(), chunk(events)]));
         for http2 in [false, true] {
             let mut stream = gateway.ask(dialect).stream(true).http2(http2).open().await;
             stream.read_until(|text| text.len() >= events.len()).await;
@@ -195,9 +193,7 @@ fn endless() -> Script {
         "data: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{}\"}}}}\n\n",
         "word ".repeat(12_000)
     );
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-    Script::Endless(vec![head.into(), chunk.into()])
+    Script::Endless(vec![STREAM.into(), chunk(&event)])
 }
 
 #[tokio::test(flavor = "multi_thread")]

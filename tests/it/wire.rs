@@ -168,6 +168,15 @@ fn find(within: &[u8], what: &[u8]) -> Option<usize> {
     within.windows(what.len()).position(|window| window == what)
 }
 
+/// The head of a streamed answer.
+pub const STREAM: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// Bytes as one chunk of a body; nothing is its end.
+pub fn chunk(bytes: &str) -> Bytes {
+    format!("{:x}\r\n{bytes}\r\n", bytes.len()).into()
+}
+
 /// What a [`Fixed`] provider says to a POST, piece by piece, each in a write of its own.
 #[derive(Clone)]
 pub enum Script {
@@ -177,6 +186,8 @@ pub enum Script {
     Silence(Vec<Bytes>),
     /// These, and then the last one for ever.
     Endless(Vec<Bytes>),
+    /// The first ones, and the others once the word is given.
+    Word(Vec<Bytes>, watch::Receiver<bool>, Vec<Bytes>),
 }
 
 /// A provider whose answers are fixed to the byte. Every key is fine with it.
@@ -280,9 +291,7 @@ impl Wire {
         }
     }
 
-    /// Says a script; `false` when the other side left before its end.
-    async fn perform(&mut self, script: Script) -> bool {
-        let (Script::Pieces(pieces) | Script::Silence(pieces) | Script::Endless(pieces)) = &script;
+    async fn utter(&mut self, pieces: &[Bytes]) -> bool {
         for piece in pieces {
             if self.tcp.write_all(piece).await.is_err() {
                 return false;
@@ -290,8 +299,23 @@ impl Wire {
             // Another task runs in between, so that pieces are mostly read one by one.
             tokio::task::yield_now().await;
         }
+        true
+    }
+
+    /// Says a script; `false` when the other side left before its end.
+    async fn perform(&mut self, script: Script) -> bool {
+        let (Script::Pieces(pieces)
+        | Script::Silence(pieces)
+        | Script::Endless(pieces)
+        | Script::Word(pieces, ..)) = &script;
+        if !self.utter(pieces).await {
+            return false;
+        }
         match script {
             Script::Pieces(_) => true,
+            Script::Word(_, mut word, rest) => {
+                word.wait_for(|given| *given).await.is_ok() && self.utter(&rest).await
+            }
             Script::Silence(_) => {
                 while self.more_or_gone().await {}
                 false
