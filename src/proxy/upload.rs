@@ -17,6 +17,9 @@ use crate::{
 /// What a body may make us allocate before its first byte has arrived.
 const PRESIZE: u64 = 1 << 20;
 
+/// What Pingora calls chunks that are none; the names are its own, and not exported.
+const MALFORMED: &[&str] = &["InvalidChunk", "InvalidTrailerEnd"];
+
 /// How a body is packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Packing {
@@ -205,7 +208,7 @@ async fn next(session: &mut Session) -> Result<Option<Bytes>, Denial> {
     session.downstream_session.read_request_body().await.map_err(|fault| {
         if matches!(fault.etype(), pingora::ErrorType::ReadTimedout) {
             Denial::new(Reason::UploadTimeout, "the body stopped arriving").closing()
-        } else if matches!(fault.etype(), pingora::ErrorType::InvalidHTTPHeader) {
+        } else if MALFORMED.contains(&fault.etype().as_str()) {
             Denial::new(Reason::BadRequest, "the body's chunks are malformed").closing()
         } else {
             client_gone()
