@@ -85,7 +85,11 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
     }
     explain(&mut head, x);
     let _ = head.insert_header("x-warmkey-reason", no.reason.label());
-    send(line, x, head, body).await
+    send(line, x, head, body).await?;
+    if no.close {
+        line.linger().await;
+    }
+    Ok(())
 }
 
 /// Passes a provider's error on, word by word. Only a `retry-after` is made bearable: clients give
