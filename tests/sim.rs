@@ -69,11 +69,19 @@ impl Client1 {
     }
 
     fn with(sim: &Sim, key: &str, http2: bool) -> Self {
-        let inner = Client::builder(TokioExecutor::new()).http2_only(http2).retry_canceled_requests(false).build_http();
+        let inner = Client::builder(TokioExecutor::new())
+            .http2_only(http2)
+            .retry_canceled_requests(false)
+            .build_http();
         Self { inner, base: sim.base_url(), key: key.to_owned() }
     }
 
-    async fn open(&self, method: Method, path: &str, body: Bytes) -> Result<http::Response<Incoming>, String> {
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<http::Response<Incoming>, String> {
         let mut builder = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -189,10 +197,8 @@ async fn a_cache_is_visible_only_after_the_first_byte_of_its_writers_answer() {
     let lockstep = sim.lockstep();
     let mut streamed = long("hi");
     streamed["stream"] = true.into();
-    let mut writer = client
-        .open(Method::POST, "/v1/messages", Bytes::from(streamed.to_string()))
-        .await
-        .expect("a header");
+    let mut writer =
+        client.open(Method::POST, "/v1/messages", Bytes::from(streamed.to_string())).await.expect("a header");
     assert_eq!(read_of(&client.post("/v1/messages", &long("one")).await), 0, "no byte yet");
     sim.reset();
     lockstep.release(1);
@@ -209,7 +215,10 @@ async fn openai_caches_per_organisation_and_newer_models_report_writes() {
     let say = async |key: &str| {
         let heard = Client1::of(&sim, key).post("/v1/chat/completions", &body).await;
         let details = heard.json()["usage"]["prompt_tokens_details"].clone();
-        (details["cached_tokens"].as_u64().expect("a count"), details["cache_write_tokens"].as_u64().expect("a count"))
+        (
+            details["cached_tokens"].as_u64().expect("a count"),
+            details["cache_write_tokens"].as_u64().expect("a count"),
+        )
     };
     let (read, written) = say("key-a").await;
     assert_eq!(read, 0);
@@ -235,28 +244,41 @@ async fn older_openai_models_cache_in_steps_of_128_and_refuse_the_newer_fields()
 async fn authenticated_answers_name_organisation_and_workspace_and_unknown_keys_get_401() {
     let sim = start().await;
     let heard = Client1::of(&sim, "key-c").post("/v1/messages", &ask(Dialect::Anthropic, "hi", false)).await;
-    assert_eq!((heard.header("anthropic-organization-id"), heard.header("anthropic-workspace-id")), ("org-1", "ws-2"));
+    assert_eq!(
+        (heard.header("anthropic-organization-id"), heard.header("anthropic-workspace-id")),
+        ("org-1", "ws-2")
+    );
     assert!(heard.header("request-id").starts_with("req_"));
     assert_eq!(heard.header("anthropic-ratelimit-requests-remaining"), "999");
     assert_eq!(heard.header("anthropic-ratelimit-input-tokens-remaining"), "2000000", "rounded to 1,000");
     assert!(heard.header("anthropic-ratelimit-tokens-reset").ends_with('Z'));
 
-    let heard = Client1::of(&sim, "key-d").post("/v1/chat/completions", &ask(Dialect::OpenAiChat, "hi", false)).await;
+    let heard =
+        Client1::of(&sim, "key-d").post("/v1/chat/completions", &ask(Dialect::OpenAiChat, "hi", false)).await;
     assert_eq!((heard.header("openai-organization"), heard.header("openai-project")), ("org-2", "ws-3"));
     assert_eq!(heard.header("x-ratelimit-remaining-requests"), "999");
     assert_eq!(heard.header("x-ratelimit-limit-tokens"), "2000000");
 
     let stranger = Client1::of(&sim, "nobody");
     let heard = stranger.post("/v1/messages", &ask(Dialect::Anthropic, "hi", false)).await;
-    assert_eq!((heard.status.as_u16(), heard.json()["error"]["type"].clone()), (401, json!("authentication_error")));
+    assert_eq!(
+        (heard.status.as_u16(), heard.json()["error"]["type"].clone()),
+        (401, json!("authentication_error"))
+    );
     let heard = stranger.post("/v1/responses", &ask(Dialect::OpenAiResponses, "hi", false)).await;
-    assert_eq!((heard.status.as_u16(), heard.json()["error"]["code"].clone()), (401, json!("invalid_api_key")));
+    assert_eq!(
+        (heard.status.as_u16(), heard.json()["error"]["code"].clone()),
+        (401, json!("invalid_api_key"))
+    );
 }
 
 #[tokio::test]
 async fn limits_belong_to_the_organisation_and_class_and_refill() {
-    let accounts =
-        vec![Account::new("a", "o", "w").limits(2, 0, 0), Account::new("b", "o", "v"), Account::new("c", "p", "w")];
+    let accounts = vec![
+        Account::new("a", "o", "w").limits(2, 0, 0),
+        Account::new("b", "o", "v"),
+        Account::new("c", "p", "w"),
+    ];
     let sim = Sim::start(SimConfig { accounts, ..SimConfig::default() }).await.expect("a provider");
     let say = async |key: &str, model: &str| {
         let mut body = ask(Dialect::Anthropic, "hi", false);
@@ -286,7 +308,10 @@ async fn cached_reads_spare_anthropics_limit_but_not_openais() {
     assert_eq!(client.post("/v1/responses", &body).await.status, 200);
     assert_eq!(client.post("/v1/responses", &body).await.status, 200);
     let refused = client.post("/v1/responses", &body).await;
-    assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].clone()), (429, json!("rate_limit_exceeded")));
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()["error"]["code"].clone()),
+        (429, json!("rate_limit_exceeded"))
+    );
 }
 
 #[tokio::test]
@@ -307,14 +332,18 @@ async fn usage_of_a_stream_equals_usage_of_the_whole_answer() {
                 delta["usage"]["output_tokens"].clone()
             }
             Dialect::OpenAiChat => events.last().expect("a chunk")["usage"]["completion_tokens"].clone(),
-            Dialect::OpenAiResponses => events.last().expect("an event")["response"]["usage"]["output_tokens"].clone(),
+            Dialect::OpenAiResponses => {
+                events.last().expect("an event")["response"]["usage"]["output_tokens"].clone()
+            }
         };
         assert_eq!(streamed, 77, "{dialect}");
         let key = if dialect == Dialect::OpenAiChat { "completion_tokens" } else { "output_tokens" };
         assert_eq!(whole["usage"][key], 77, "{dialect}");
     }
     let seen = sim.wait_for(|seen| seen.len() == 6 && seen.iter().all(|request| request.done)).await;
-    assert!(seen.iter().all(|request| request.usage.output == 77 && !request.cancelled && request.cost.0 > 0));
+    assert!(
+        seen.iter().all(|request| request.usage.output == 77 && !request.cancelled && request.cost.0 > 0)
+    );
 }
 
 #[tokio::test]
@@ -416,8 +445,13 @@ async fn a_broken_stream_breaks_after_exactly_the_scripted_events() {
             ];
             for (fault, broken) in faults {
                 sim.script(fault.clone());
-                let heard = client.post(path_of(dialect), &ask(dialect, "hi [sim:output_tokens=40]", true)).await;
-                assert_eq!((heard.events().len(), heard.broken), (3, broken), "{fault:?} {dialect} h2={http2}");
+                let heard =
+                    client.post(path_of(dialect), &ask(dialect, "hi [sim:output_tokens=40]", true)).await;
+                assert_eq!(
+                    (heard.events().len(), heard.broken),
+                    (3, broken),
+                    "{fault:?} {dialect} h2={http2}"
+                );
             }
         }
     }
@@ -534,7 +568,8 @@ async fn an_early_answer_comes_while_the_upload_is_under_way() {
     let sim = start().await;
     sim.script(Fault::EarlyAnswer { status: 413, after_bytes: 10 });
     let mut socket = TcpStream::connect(sim.addr()).expect("connected");
-    let head = "POST /v1/messages HTTP/1.1\r\nhost: sim\r\nx-api-key: key-a\r\ncontent-length: 1000000\r\n\r\n";
+    let head =
+        "POST /v1/messages HTTP/1.1\r\nhost: sim\r\nx-api-key: key-a\r\ncontent-length: 1000000\r\n\r\n";
     socket.write_all(head.as_bytes()).expect("sent");
     socket.write_all(&[b'x'; 2_000]).expect("sent");
     let answer = tokio::task::spawn_blocking(move || {
@@ -591,17 +626,25 @@ async fn objects_belong_to_their_account() {
     let mut next = ask(Dialect::OpenAiResponses, "go on", true);
     next["previous_response_id"] = id.into();
     let heard = theirs.post("/v1/responses", &next).await;
-    assert_eq!((heard.status.as_u16(), heard.json()["error"]["code"].clone()), (400, json!("previous_response_not_found")));
+    assert_eq!(
+        (heard.status.as_u16(), heard.json()["error"]["code"].clone()),
+        (400, json!("previous_response_not_found"))
+    );
     let continued = mine.post("/v1/responses", &next).await.events();
     let usage = &continued.last().expect("an event")["response"]["usage"];
-    assert!(usage["input_tokens"].as_u64() > first["usage"]["input_tokens"].as_u64(), "it counts what it continues");
+    assert!(
+        usage["input_tokens"].as_u64() > first["usage"]["input_tokens"].as_u64(),
+        "it counts what it continues"
+    );
     assert_eq!(theirs.get(&format!("/v1/responses/{id}")).await.status, 404);
     assert_eq!(mine.get(&format!("/v1/responses/{id}")).await.json()["output"], first["output"]);
-    let deleted = mine.send(Method::DELETE, &format!("/v1/responses/{id}"), Bytes::new()).await.expect("an answer");
+    let deleted =
+        mine.send(Method::DELETE, &format!("/v1/responses/{id}"), Bytes::new()).await.expect("an answer");
     assert_eq!(deleted.json()["deleted"], true);
     assert_eq!(mine.get(&format!("/v1/responses/{id}")).await.status, 404);
 
-    let file = mine.send(Method::POST, "/v1/files", Bytes::from_static(b"abc")).await.expect("an answer").json();
+    let file =
+        mine.send(Method::POST, "/v1/files", Bytes::from_static(b"abc")).await.expect("an answer").json();
     let path = format!("/v1/files/{}", file["id"].as_str().expect("an id"));
     assert_eq!(theirs.get(&path).await.status, 404);
     assert_eq!(mine.get(&path).await.json()["bytes"], 3);

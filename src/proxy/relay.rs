@@ -417,7 +417,9 @@ fn cut(unseen: bool, cut: Cut) -> Ended {
 
 /// The body is packed.
 fn is_encoded(headers: &http::HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn content_length(head: &ResponseHeader) -> Option<usize> {

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::{models::tokens, prompt::Ask};
 
 const WORDS: &[&str] = &[
-    "the", "cache", "is", "warm", "when", "session", "stays", "where", "its", "prefix", "was", "written", "and",
-    "a", "turn", "reads", "what", "one", "before", "it", "left", "behind", "so", "cost", "falls", "with", "each",
-    "step", "that", "keeps", "home", "naïve", "→",
+    "the", "cache", "is", "warm", "when", "session", "stays", "where", "its", "prefix", "was", "written",
+    "and", "a", "turn", "reads", "what", "one", "before", "it", "left", "behind", "so", "cost", "falls",
+    "with", "each", "step", "that", "keeps", "home", "naïve", "→",
 ];
 
 /// Bytes of one delta: four tokens.
@@ -111,7 +111,8 @@ fn call(rng: &mut fastrand::Rng, answer: &str, n: usize, name: &str, argument_to
     let query = prose(rng, argument_tokens.max(5));
     let mut arguments = String::new();
     // Writing into a `String` cannot fail.
-    let _ = write!(arguments, r#"{{"query": {}, "limit": {}}}"#, serde_json::Value::from(query), rng.u32(1..100));
+    let _ =
+        write!(arguments, r#"{{"query": {}, "limit": {}}}"#, serde_json::Value::from(query), rng.u32(1..100));
     Call { id: format!("{answer}{n:02}"), name: name.to_owned(), arguments }
 }
 

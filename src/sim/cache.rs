@@ -176,8 +176,7 @@ impl PromptCache {
         for n in 0..hit.map_or(0, |n| n + 1) {
             self.refresh(chain.positions[n].hash, now);
         }
-        let usage =
-            Usage { input: chain.total.saturating_sub(read), cached_read: read, ..Usage::default() };
+        let usage = Usage { input: chain.total.saturating_sub(read), cached_read: read, ..Usage::default() };
         let fresh = &chain.positions[hit.map_or(0, |n| n + 1)..];
         let writes = fresh.iter().map(|p| (p.hash, p.mark.unwrap_or(Ttl::Idle))).collect();
         Look { usage, writes }

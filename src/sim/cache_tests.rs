@@ -166,7 +166,8 @@ fn steps_are_read_up_to_the_first_difference() {
     let step = |n: u64, hash| Position { hash, tokens: 1_024 + n * 128, mark: None };
     let first = Chain { positions: (0..10).map(|n| step(n, n)).collect(), total: 2_200 };
     assert_eq!(run(&mut cache, &first, CacheRule::Stepped, T0).cached_read, 0);
-    let other = Chain { positions: (0..10).map(|n| step(n, if n < 4 { n } else { 90 + n })).collect(), total: 2_200 };
+    let other =
+        Chain { positions: (0..10).map(|n| step(n, if n < 4 { n } else { 90 + n })).collect(), total: 2_200 };
     let usage = run(&mut cache, &other, CacheRule::Stepped, T0 + secs(9));
     let read = 1_024 + 3 * 128;
     assert_eq!(usage, Usage { cached_read: read, input: 2_200 - read, ..Usage::default() });

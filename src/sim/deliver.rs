@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::{
-    anthropic,
     answer::Answer as Said,
+    anthropic,
     cache::Look,
     core::{Core, limit_key},
     fault::Fault,
@@ -101,7 +101,14 @@ pub(super) fn in_background(mut call: Call, given: Given, responding: &Respondin
     let ready = started + core.virtual_time_for(&look.usage, usage.output);
     let body = openai::responses_whole(&said, &responding.shape, &usage);
     let output = openai::output_items(&said, &responding.shape);
-    keep(&core, &call.scope(), &said.id, Keeping { body, ready, output }, &responding.links, &responding.items);
+    keep(
+        &core,
+        &call.scope(),
+        &said.id,
+        Keeping { body, ready, output },
+        &responding.links,
+        &responding.items,
+    );
     let queued = responding.shape.object(&said.id, "queued", &json!([]), None);
     call.say(&queued)
 }
@@ -140,14 +147,14 @@ fn stop_of(
         Fault::CloseAfter { events } => (*events, Stop::Cut(Cut::Close)),
         Fault::TruncateAfter { events } => (*events, Stop::Truncate),
         Fault::ErrorFirst => (0, Stop::Say(error(call.maker, said, tongue, stream, 0))),
-        Fault::ErrorAfter { events } => (*events, Stop::Say(error(call.maker, said, tongue, stream, *events))),
+        Fault::ErrorAfter { events } => {
+            (*events, Stop::Say(error(call.maker, said, tongue, stream, *events)))
+        }
         _ => return None,
     };
     if let Stop::Say(_) = stop {
         events = if stream { events } else { 0 };
-    } else if !stream
-        && let Some(first) = frames.pop()
-    {
+    } else if !stream && let Some(first) = frames.pop() {
         let half = first.bytes.len() / 2;
         frames.push(Frame { bytes: first.bytes.slice(..half), output: first.output });
         frames.push(Frame { bytes: first.bytes.slice(half..), output: first.output });

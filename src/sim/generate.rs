@@ -1,8 +1,8 @@
 //! The calls that produce an answer: read, look up, admit, answer, bill.
 
 use super::{
-    anthropic::{self, Ground},
     answer::{Answer as Said, fresh_id},
+    anthropic::{self, Ground},
     deliver::{self, Given, Responding, Tongue},
     fault::Fault,
     handler::{Answer, Call},
@@ -33,7 +33,9 @@ pub(super) async fn answer(mut call: Call) -> Result<Answer, BodyError> {
     if let Some(fault) = late {
         call.visit.note(|seen| seen.fault = Some(format!("{fault:?}")));
         call.fault = Some(fault);
-        if let Some(refusal) = call.fault.as_ref().and_then(|f| Refusal::of_fault(f, call.maker, &ask.model_name)) {
+        if let Some(refusal) =
+            call.fault.as_ref().and_then(|f| Refusal::of_fault(f, call.maker, &ask.model_name))
+        {
             return Ok(call.refuse(&refusal));
         }
     }
@@ -135,15 +137,19 @@ fn earlier(call: &Call, links: &Links) -> Result<Segments, Refusal> {
         });
     }
     if let Some(id) = &links.conversation {
-        return objects
-            .items(&call.scope(), id)
-            .ok_or_else(|| Refusal::new(404, format!("Conversation with id '{id}' not found.")).param("conversation"));
+        return objects.items(&call.scope(), id).ok_or_else(|| {
+            Refusal::new(404, format!("Conversation with id '{id}' not found.")).param("conversation")
+        });
     }
     Ok(Segments::new())
 }
 
 fn say(call: &Call, ask: &Ask) -> Said {
-    if ask.max_output == Some(0) { Said::empty(fresh_id()) } else { Said::to(ask, call.core.config.seed, fresh_id()) }
+    if ask.max_output == Some(0) {
+        Said::empty(fresh_id())
+    } else {
+        Said::to(ask, call.core.config.seed, fresh_id())
+    }
 }
 
 /// Anthropic's thought stands in the answer; only OpenAI reports it apart.

@@ -51,7 +51,11 @@ pub(super) struct Call {
 }
 
 /// Answers one request; `Err` resets its stream (HTTP/2) or closes its connection.
-pub(super) async fn handle(core: Arc<Core>, line: Arc<Line>, request: Request<Incoming>) -> Result<Answer, BodyError> {
+pub(super) async fn handle(
+    core: Arc<Core>,
+    line: Arc<Line>,
+    request: Request<Incoming>,
+) -> Result<Answer, BodyError> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     if path == "/health" || path.starts_with("/_sim/") {
@@ -176,7 +180,8 @@ impl Call {
 
     fn html(self, status: u16) -> Answer {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let page = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>\n");
+        let page =
+            format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>\n");
         let mut answer = Response::new(full(Bytes::from(page)));
         *answer.status_mut() = status;
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
@@ -197,7 +202,12 @@ enum Unread {
 }
 
 /// Reads the body, as slowly or as briefly as scripted.
-async fn read_body(core: &Core, visit: &Visit, fault: Option<&Fault>, mut body: Incoming) -> Result<Bytes, Unread> {
+async fn read_body(
+    core: &Core,
+    visit: &Visit,
+    fault: Option<&Fault>,
+    mut body: Incoming,
+) -> Result<Bytes, Unread> {
     let (early, slow) = match fault {
         Some(fault @ Fault::EarlyAnswer { after_bytes, .. }) => (Some((fault, *after_bytes)), None),
         Some(Fault::SlowRead { bytes_per_second }) => (None, Some(*bytes_per_second)),
@@ -226,7 +236,11 @@ async fn read_body(core: &Core, visit: &Visit, fault: Option<&Fault>, mut body: 
         }
         parts.push_back(bytes);
     }
-    let whole = if parts.len() == 1 { parts.pop_front().unwrap_or_default() } else { parts.into_iter().flatten().collect() };
+    let whole = if parts.len() == 1 {
+        parts.pop_front().unwrap_or_default()
+    } else {
+        parts.into_iter().flatten().collect()
+    };
     let digest: String = Sha256::digest(&whole).iter().map(|byte| format!("{byte:02x}")).collect();
     visit.note(|seen| seen.body_sha256 = digest);
     Ok(whole)
@@ -298,7 +312,13 @@ fn identify(headers: &mut HeaderMap, maker: Maker, request_id: &str, account: Op
     }
 }
 
-fn refuse(visit: &Visit, maker: Maker, request_id: &str, account: Option<&Account>, refusal: &Refusal) -> Answer {
+fn refuse(
+    visit: &Visit,
+    maker: Maker,
+    request_id: &str,
+    account: Option<&Account>,
+    refusal: &Refusal,
+) -> Answer {
     let mut answer = json(refusal.status(), &refusal.body(maker, request_id));
     identify(answer.headers_mut(), maker, request_id, account);
     answer.headers_mut().extend(refusal.own_headers());

@@ -202,7 +202,9 @@ mod tests {
     #[test]
     fn cache_control_is_left_out_of_a_block_and_of_the_blocks_in_its_content() {
         assert_eq!(
-            spelling(r#"{"type":"tool_result","content":[{"text":"x","cache_control":{}}],"cache_control":1}"#),
+            spelling(
+                r#"{"type":"tool_result","content":[{"text":"x","cache_control":{}}],"cache_control":1}"#
+            ),
             r#"{"type":"tool_result","content":[{"text":"x"}]}"#
         );
     }

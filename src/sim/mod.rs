@@ -18,8 +18,8 @@
 //! look up in `cache`, admit by `limits`, `answer`) > `deliver` (dialect) > `pour` (event by event).
 
 pub mod agents;
-mod anthropic;
 mod answer;
+mod anthropic;
 mod cache;
 mod control;
 mod core;

@@ -73,9 +73,7 @@ impl Model {
             input = input.saturating_add(count.saturating_mul(each));
         }
         let output = usage.output.saturating_mul(price.output);
-        let tenths = input
-            .saturating_mul(input_tenths)
-            .saturating_add(output.saturating_mul(output_tenths));
+        let tenths = input.saturating_mul(input_tenths).saturating_add(output.saturating_mul(output_tenths));
         NanoUsd(tenths.saturating_add(5) / 10)
     }
 }
@@ -152,8 +150,14 @@ mod tests {
 
     #[test]
     fn each_kind_of_token_costs_its_listed_price() {
-        let usage =
-            Usage { input: 1_000, cached_read: 1_000, write_5m: 1_000, write_1h: 1_000, output: 1_000, reasoning: 9 };
+        let usage = Usage {
+            input: 1_000,
+            cached_read: 1_000,
+            write_5m: 1_000,
+            write_1h: 1_000,
+            output: 1_000,
+            reasoning: 9,
+        };
         let sonnet = find("claude-sonnet-4-6").unwrap();
         assert_eq!(sonnet.bill(&usage), NanoUsd(1_000 * (3_000 + 300 + 3_750 + 6_000 + 15_000)));
     }

@@ -25,8 +25,12 @@ pub(super) enum Object {
         ready: Moment,
         items: Segments,
     },
-    Conversation { items: Segments },
-    File { body: Value },
+    Conversation {
+        items: Segments,
+    },
+    File {
+        body: Value,
+    },
 }
 
 #[derive(Debug)]

@@ -157,7 +157,6 @@ impl Pump {
             Some(Stop::Stall) => std::future::pending().await,
         }
     }
-
 }
 
 async fn pace(core: &Core, tokens: u64) {

@@ -178,10 +178,16 @@ mod tests {
         let mut blocks = Blocks::default();
         blocks.push("user", b"hello".to_vec(), None);
         let rule = CacheRule::Marked { min: 1 };
-        assert_ne!(blocks.chain(rule, 1, None).positions[0].hash, blocks.chain(rule, 2, None).positions[0].hash);
+        assert_ne!(
+            blocks.chain(rule, 1, None).positions[0].hash,
+            blocks.chain(rule, 2, None).positions[0].hash
+        );
         let mut other = Blocks::default();
         other.push("assistant", b"hello".to_vec(), None);
-        assert_ne!(blocks.chain(rule, 1, None).positions[0].hash, other.chain(rule, 1, None).positions[0].hash);
+        assert_ne!(
+            blocks.chain(rule, 1, None).positions[0].hash,
+            other.chain(rule, 1, None).positions[0].hash
+        );
     }
 
     #[test]

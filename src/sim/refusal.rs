@@ -220,9 +220,7 @@ fn limited(hint: RetryHint) -> Refusal {
         RetryHint::None => refusal,
         RetryHint::RetryAfter(seconds) => refusal.header("retry-after", seconds),
         RetryHint::RetryAfterMs(millis) => refusal.header("retry-after-ms", millis),
-        RetryHint::ResetOnly(seconds) => {
-            Refusal { reset_in: Some(Duration::from_secs(seconds)), ..refusal }
-        }
+        RetryHint::ResetOnly(seconds) => Refusal { reset_in: Some(Duration::from_secs(seconds)), ..refusal },
     }
 }
 

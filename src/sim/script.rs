@@ -93,7 +93,14 @@ mod tests {
     fn take(script: &mut Script, key: &str, path: &str, model: Option<&str>) -> Option<Fault> {
         let (account, headers) = (Account::new(key, "o", "w"), HeaderMap::new());
         let generating = path == "/v1/messages";
-        let facts = Facts { account: &account, path, headers: &headers, generating, model, has_stream_options: false };
+        let facts = Facts {
+            account: &account,
+            path,
+            headers: &headers,
+            generating,
+            model,
+            has_stream_options: false,
+        };
         script.take(facts)
     }
 
@@ -120,7 +127,8 @@ mod tests {
     fn the_nth_request_is_counted_among_the_matching_ones() {
         let mut script = Script::default();
         script.add(Fault::Overloaded.on_key("a").from_nth(3).times(2));
-        let struck: Vec<bool> = (0..6).map(|_| take(&mut script, "a", "/v1/messages", None).is_some()).collect();
+        let struck: Vec<bool> =
+            (0..6).map(|_| take(&mut script, "a", "/v1/messages", None).is_some()).collect();
         assert_eq!(struck, [false, false, true, true, false, false]);
     }
 

@@ -4,8 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    anthropic,
     answer::fresh_id,
+    anthropic,
     handler::{Answer, Call},
     json::Json,
     models::{self, Maker, tokens},
@@ -13,10 +13,7 @@ use super::{
     refusal::Refusal,
     time::unix_seconds,
 };
-use crate::{
-    clock::Moment,
-    types::Usage,
-};
+use crate::{clock::Moment, types::Usage};
 
 /// Numbers in an embedding.
 const DIMENSIONS: usize = 16;
@@ -64,8 +61,7 @@ fn embed(mut call: Call) -> Answer {
     let total: u64 = inputs.iter().map(|input| tokens(input.len())).sum();
     let chain = super::cache::Chain { positions: Vec::new(), total };
     if let Err(refused) = call.core.admit(&call.account, model, &chain) {
-        let refusal =
-            Refusal::limited(refused, &call.account.organization, |span| call.core.time.real(span));
+        let refusal = Refusal::limited(refused, &call.account.organization, |span| call.core.time.real(span));
         return call.refuse_with_limits(&refusal, model);
     }
     call.visit.note(|seen| model.id.clone_into(&mut seen.model));
@@ -89,7 +85,9 @@ fn embed_input(call: &Call) -> Result<(&'static models::Model, Vec<String>), Ref
         .ok_or_else(|| Refusal::no_model(name))?;
     let inputs = match body.get("input") {
         Some(Json::Text(text)) => vec![text.clone()],
-        Some(Json::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect(),
+        Some(Json::List(items)) => {
+            items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect()
+        }
         _ => return Err(Refusal::bad("input: a text or a list of texts is required").param("input")),
     };
     Ok((model, inputs))

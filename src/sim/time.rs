@@ -30,7 +30,9 @@ impl Time {
     /// The present, in virtual time.
     pub(super) fn now(&self) -> Moment {
         let real = clock::now().since(self.began);
-        self.began + real.mul_f64(self.factor) + Duration::from_nanos(self.ahead_nanos.load(Ordering::Acquire))
+        self.began
+            + real.mul_f64(self.factor)
+            + Duration::from_nanos(self.ahead_nanos.load(Ordering::Acquire))
     }
 
     /// Jumps ahead by so much virtual time.
@@ -102,7 +104,10 @@ mod tests {
 
     #[test]
     fn resets_are_rounded_up_to_the_second() {
-        assert_eq!(rfc3339(UnixTime(Duration::from_millis(1_500)), Duration::from_secs(1)), "1970-01-01T00:00:03Z");
+        assert_eq!(
+            rfc3339(UnixTime(Duration::from_millis(1_500)), Duration::from_secs(1)),
+            "1970-01-01T00:00:03Z"
+        );
     }
 
     #[test]

@@ -114,7 +114,8 @@ fn calls(standing: &Standing, directives: &Directives) -> Vec<String> {
     let Some(name) = named.filter(offered).or_else(|| standing.tools.first().cloned()) else {
         return Vec::new();
     };
-    let many = if standing.serial { 1 } else { directives.parallel_tools.unwrap_or(1).clamp(1, MAX_PARALLEL) };
+    let many =
+        if standing.serial { 1 } else { directives.parallel_tools.unwrap_or(1).clamp(1, MAX_PARALLEL) };
     std::iter::repeat_n(name, usize::try_from(many).unwrap_or(1)).collect()
 }
 
@@ -135,12 +136,7 @@ mod tests {
     use super::*;
 
     fn standing(rounds: u32) -> Standing {
-        Standing {
-            tools: vec!["read".into(), "lookup".into()],
-            rounds,
-            open: true,
-            ..Standing::default()
-        }
+        Standing { tools: vec!["read".into(), "lookup".into()], rounds, open: true, ..Standing::default() }
     }
 
     fn directives(text: &str) -> Directives {
@@ -178,7 +174,8 @@ mod tests {
 
     #[test]
     fn the_text_wins_over_the_header_and_nonsense_is_ignored() {
-        let both = Directives::from_header("output_tokens=5; thinking_tokens=7").and_text("[sim:output_tokens=9][sim:x][sim:");
+        let both = Directives::from_header("output_tokens=5; thinking_tokens=7")
+            .and_text("[sim:output_tokens=9][sim:x][sim:");
         let wants = Wants::of(&Standing::default(), &both, 0);
         assert_eq!((wants.output_tokens, wants.thinking_tokens), (Some(9), 7));
     }

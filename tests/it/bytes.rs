@@ -85,8 +85,7 @@ async fn a_body_arrives_again_as_it_was_sent_when_the_first_account_fails() {
         .provider("retry_budget_percent = 100\n[provider.cooling]\ndefault_429 = \"100ms\"\npace = \"0ms\"")
         .start()
         .await;
-    let faults =
-        [Fault::ServerError, Fault::RateLimited { hint: RetryHint::None }, Fault::ResetBeforeHeader];
+    let faults = [Fault::ServerError, Fault::RateLimited { hint: RetryHint::None }, Fault::ResetBeforeHeader];
     let sizes = [
         (Dialect::OpenAiResponses, 1_000),
         (Dialect::Anthropic, 65_535),
@@ -139,7 +138,10 @@ fn odd(dialect: Dialect) -> Vec<Vec<u8>> {
         format!("{{{hello},\"model\":\"MODEL\"}}\n"),
         format!("{{\r\n  \"model\": \"MODEL\",\r\n  {hello}\r\n}}\r\n"),
         // Escapes that need none, in values and in keys.
-        format!(r#"{{"\u006dodel":"MODEL",{}}}"#, text(r"\u0068\u0065llo \/ \b\f\n\r\t\u0000 \u00e9 \ud83d\ude00")),
+        format!(
+            r#"{{"\u006dodel":"MODEL",{}}}"#,
+            text(r"\u0068\u0065llo \/ \b\f\n\r\t\u0000 \u00e9 \ud83d\ude00")
+        ),
         // Lone surrogates, in both halves and out of order.
         format!(r#"{{"model":"MODEL",{}}}"#, text(r"\ud83d and \ude00 and \ude00\ud83d")),
         // Numbers that a double cannot hold, or would print otherwise.
@@ -149,7 +151,10 @@ fn odd(dialect: Dialect) -> Vec<Vec<u8>> {
         // Keys that repeat inside of something else.
         format!(r#"{{"model":"MODEL",{hello},"x":{{"a":1,"a":2,"a":{{"model":1,"model":2}}}},"y":1,"y":2}}"#),
         // Empty keys, empty everything, what looks like structure inside of a string.
-        format!(r#"{{"":"","model":"MODEL","x":[{{}},[],"",null,true,false],{}}}"#, text(r#"}],\"model\":\"x\",[{"#)),
+        format!(
+            r#"{{"":"","model":"MODEL","x":[{{}},[],"",null,true,false],{}}}"#,
+            text(r#"}],\"model\":\"x\",[{"#)
+        ),
         // Text that is not ASCII, a BOM and separators within a string, DEL.
         format!("{{\"model\":\"MODEL\",{}}}", text("Grüße 東京 😀 \u{feff}\u{2028}\u{2029}\u{7f}")),
     ];
@@ -170,8 +175,10 @@ fn replaced(bytes: &[u8], what: &str, with: &str) -> Vec<u8> {
 }
 
 fn answer(body: &str) -> Script {
-    let head =
-        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     Script::Pieces(vec![head.into(), body.to_owned().into()])
 }
 
@@ -358,7 +365,10 @@ async fn an_answer_of_megabytes_comes_down_whole() {
     let gateway = over(&fixed).await;
     let text: String = ('a'..='z').cycle().take(5_000_000).collect();
     let plain = format!("{{\"id\":\"x\",\"text\":\"{text}\"}}");
-    let event = format!("data: {{\"id\":\"c\",\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", &text[..200_000]);
+    let event = format!(
+        "data: {{\"id\":\"c\",\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n",
+        &text[..200_000]
+    );
     let stream = event.repeat(20)
         + "data: {\"id\":\"c\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
     for http2 in [false, true] {

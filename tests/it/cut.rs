@@ -68,10 +68,8 @@ async fn a_client_that_leaves_before_the_answer_cancels_the_provider() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_a_held_stream_cancels_the_provider() {
     let sim = sim().await;
-    let gateway = Setup::over(&sim)
-        .more("[server.hold]\ndefault = \"30s\"\nresponses = \"60s\"")
-        .start()
-        .await;
+    let gateway =
+        Setup::over(&sim).more("[server.hold]\ndefault = \"30s\"\nresponses = \"60s\"").start().await;
     for (n, dialect) in Dialect::ALL.into_iter().enumerate() {
         // One lifecycle event, which the gateway holds.
         sim.script(Fault::StallAfter { events: 1 });
@@ -153,9 +151,18 @@ async fn a_client_that_hangs_up_on_the_last_event_has_got_it_all() {
     let fixed = Fixed::start().await;
     let gateway = Setup::at(&fixed.base_url(), vec!["fixed".to_owned()]).start().await;
     let last = [
-        (Dialect::Anthropic, "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9}}\n\ndata: {\"type\":\"message_stop\"}\n\n"),
-        (Dialect::OpenAiChat, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"),
-        (Dialect::OpenAiResponses, "data: {\"type\":\"response.output_text.delta\",\"sequence_number\":0,\"delta\":\"x\"}\n\ndata: {\"type\":\"response.completed\",\"sequence_number\":1,\"response\":{\"id\":\"resp_1\",\"status\":\"completed\",\"usage\":{\"input_tokens\":3,\"output_tokens\":9}}}\n\n"),
+        (
+            Dialect::Anthropic,
+            "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+        ),
+        (
+            Dialect::OpenAiChat,
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+        ),
+        (
+            Dialect::OpenAiResponses,
+            "data: {\"type\":\"response.output_text.delta\",\"sequence_number\":0,\"delta\":\"x\"}\n\ndata: {\"type\":\"response.completed\",\"sequence_number\":1,\"response\":{\"id\":\"resp_1\",\"status\":\"completed\",\"usage\":{\"input_tokens\":3,\"output_tokens\":9}}}\n\n",
+        ),
     ];
     for (n, (dialect, events)) in last.into_iter().enumerate() {
         // The provider has said everything, and is slow to hang up.

@@ -399,6 +399,8 @@ pub struct Ask {
     http2: bool,
     /// Without a length, in pieces of this many bytes.
     pieces: Option<usize>,
+    /// The body never ends.
+    stalls: bool,
 }
 
 type Outgoing = BoxBody<Bytes, Infallible>;
@@ -407,6 +409,7 @@ type Outgoing = BoxBody<Bytes, Infallible>;
 struct Pieces {
     rest: Bytes,
     bytes: usize,
+    stalls: bool,
 }
 
 impl hyper::body::Body for Pieces {
@@ -418,6 +421,9 @@ impl hyper::body::Body for Pieces {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let n = self.bytes.min(self.rest.len());
+        if n == 0 && self.stalls {
+            return Poll::Pending;
+        }
         Poll::Ready((n > 0).then(|| Ok(Frame::data(self.rest.split_to(n)))))
     }
 }
@@ -444,7 +450,7 @@ impl Ask {
     pub fn new(url: String, body: Value) -> Self {
         let body = serde_json::to_vec(&body).expect("JSON").into();
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { method: Method::POST, url, headers, body, http2: false, pieces: None }
+        Self { method: Method::POST, url, headers, body, http2: false, pieces: None, stalls: false }
     }
 
     /// Speaks HTTP/2 from the first byte (prior knowledge).
@@ -480,6 +486,12 @@ impl Ask {
         self
     }
 
+    /// Sends the body in pieces, and never its end.
+    pub fn stalling(mut self) -> Self {
+        self.stalls = true;
+        self.pieces(16)
+    }
+
     /// Changes the JSON body.
     pub fn with(mut self, change: impl FnOnce(&mut Value)) -> Self {
         let mut value = serde_json::from_slice(&self.body).expect("JSON");
@@ -500,7 +512,7 @@ impl Ask {
         }
         let body = match self.pieces {
             None => Full::new(self.body.clone()).boxed(),
-            Some(bytes) => Pieces { rest: self.body.clone(), bytes }.boxed(),
+            Some(bytes) => Pieces { rest: self.body.clone(), bytes, stalls: self.stalls }.boxed(),
         };
         request.body(body).expect("a request")
     }
@@ -528,7 +540,9 @@ impl Ask {
 pub async fn get(url: &str) -> Reply {
     let nothing = Bytes::new();
     let (url, headers) = (url.to_owned(), Vec::new());
-    Ask { method: Method::GET, url, headers, body: nothing, http2: false, pieces: None }.send().await
+    Ask { method: Method::GET, url, headers, body: nothing, http2: false, pieces: None, stalls: false }
+        .send()
+        .await
 }
 
 impl Stream {

@@ -52,10 +52,7 @@ async fn acknowledge(stream: &mut Stream, events: usize, what: &str) {
 async fn every_event_reaches_the_client_before_the_next_one_is_sent() {
     let sim = sim().await;
     // Without a hold even the first event goes out by itself.
-    let gateway = Setup::over(&sim)
-        .more("[server.hold]\ndefault = \"0s\"\nresponses = \"0s\"")
-        .start()
-        .await;
+    let gateway = Setup::over(&sim).more("[server.hold]\ndefault = \"0s\"\nresponses = \"0s\"").start().await;
     for dialect in Dialect::ALL {
         for http2 in [false, true] {
             let ask = ask(&gateway, dialect, true).http2(http2);
@@ -87,10 +84,8 @@ async fn every_event_reaches_the_client_before_the_next_one_is_sent() {
 async fn the_first_word_takes_what_was_held_before_it_along() {
     let sim = sim().await;
     // Longer than anybody waits here: only content can open the way.
-    let gateway = Setup::over(&sim)
-        .more("[server.hold]\ndefault = \"30s\"\nresponses = \"60s\"")
-        .start()
-        .await;
+    let gateway =
+        Setup::over(&sim).more("[server.hold]\ndefault = \"30s\"\nresponses = \"60s\"").start().await;
     for dialect in Dialect::ALL {
         for http2 in [false, true] {
             let ask = ask(&gateway, dialect, true).http2(http2);

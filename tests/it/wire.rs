@@ -36,7 +36,9 @@ pub async fn roomy() -> Sim {
 
 /// The head of a JSON POST, ready for a body of `length` bytes.
 pub fn head(path: &str, length: usize) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
 }
 
 /// A connection on which anything can be said.

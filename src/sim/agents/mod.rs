@@ -147,7 +147,9 @@ impl Run {
     #[must_use]
     pub fn at_home(&self) -> (usize, usize) {
         let pairs = self.exchanges.windows(2).filter(|pair| pair[0].agent == pair[1].agent);
-        pairs.fold((0, 0), |(home, all), pair| (home + usize::from(pair[0].endpoint == pair[1].endpoint), all + 1))
+        pairs.fold((0, 0), |(home, all), pair| {
+            (home + usize::from(pair[0].endpoint == pair[1].endpoint), all + 1)
+        })
     }
 
     /// The endpoint of each agent's last request.
@@ -184,7 +186,8 @@ pub async fn run(workload: &Workload) -> Run {
                 number,
                 talk: Talk::new(),
                 dialog: Dialog::new(workload, number),
-                session: Uuid::from_u128((u128::from(workload.fleet) << 64) | (number as u128 + 1)).to_string(),
+                session: Uuid::from_u128((u128::from(workload.fleet) << 64) | (number as u128 + 1))
+                    .to_string(),
                 keys: Arc::clone(&turn_of_keys),
                 workload: workload.clone(),
             };

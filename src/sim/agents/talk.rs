@@ -77,7 +77,8 @@ fn request(
         Dialect::OpenAiChat => "/v1/chat/completions",
         Dialect::OpenAiResponses => "/v1/responses",
     };
-    let mut builder = Request::post(format!("{base_url}{path}")).header(header::CONTENT_TYPE, "application/json");
+    let mut builder =
+        Request::post(format!("{base_url}{path}")).header(header::CONTENT_TYPE, "application/json");
     if dialect == Dialect::Anthropic {
         builder = builder.header("anthropic-version", "2023-06-01");
     }

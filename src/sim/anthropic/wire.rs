@@ -15,7 +15,8 @@ use crate::types::Usage;
 pub(in crate::sim) fn whole(answer: &Answer, model: &str, usage: &Usage) -> Value {
     let mut content = Vec::new();
     if !answer.thinking.is_empty() {
-        content.push(json!({"type": "thinking", "thinking": answer.thinking, "signature": signature(answer)}));
+        content
+            .push(json!({"type": "thinking", "thinking": answer.thinking, "signature": signature(answer)}));
     }
     if !answer.text.is_empty() {
         content.push(json!({"type": "text", "text": answer.text}));
@@ -34,9 +35,12 @@ pub(in crate::sim) fn whole(answer: &Answer, model: &str, usage: &Usage) -> Valu
 pub(in crate::sim) fn stream(answer: &Answer, model: &str, usage: &Usage) -> Vec<Frame> {
     let mut events = Events { frames: Vec::new(), output: 0, index: 0 };
     let first = answer.tokens().min(1);
-    events.push("message_start", &json!({
-        "type": "message_start", "message": message(answer, model, &usage_of(usage, first)),
-    }));
+    events.push(
+        "message_start",
+        &json!({
+            "type": "message_start", "message": message(answer, model, &usage_of(usage, first)),
+        }),
+    );
     if !answer.thinking.is_empty() {
         events.thinking(answer);
     }
@@ -66,11 +70,14 @@ pub(in crate::sim) fn stream(answer: &Answer, model: &str, usage: &Usage) -> Vec
         events.close();
     }
     events.output = answer.tokens();
-    events.push("message_delta", &json!({
-        "type": "message_delta",
-        "delta": {"stop_reason": stop_reason(answer), "stop_sequence": null},
-        "usage": delta_usage(usage, answer.tokens()),
-    }));
+    events.push(
+        "message_delta",
+        &json!({
+            "type": "message_delta",
+            "delta": {"stop_reason": stop_reason(answer), "stop_sequence": null},
+            "usage": delta_usage(usage, answer.tokens()),
+        }),
+    );
     events.push("message_stop", &json!({"type": "message_stop"}));
     events.frames
 }

@@ -14,11 +14,10 @@ use super::{
 /// Reads a request, or says what is wrong with it.
 pub(in crate::sim) fn ask(body: &Json, ground: Ground<'_>) -> Result<Ask, Refusal> {
     let (model, model_name) = model_of(body)?;
-    let messages = body
-        .get("messages")
-        .and_then(Json::as_list)
-        .filter(|messages| !messages.is_empty())
-        .ok_or_else(|| Refusal::bad("Invalid 'messages': expected a non-empty array.").param("messages"))?;
+    let messages =
+        body.get("messages").and_then(Json::as_list).filter(|messages| !messages.is_empty()).ok_or_else(
+            || Refusal::bad("Invalid 'messages': expected a non-empty array.").param("messages"),
+        )?;
     let stream = body.is_true("stream");
     let options = body.get("stream_options").filter(|options| !options.is_null());
     if options.is_some() && !stream {
@@ -42,11 +41,7 @@ pub(in crate::sim) fn ask(body: &Json, ground: Ground<'_>) -> Result<Ask, Refusa
     })
 }
 
-fn blocks_of(
-    body: &Json,
-    messages: &[Json],
-    model: &super::super::models::Model,
-) -> Result<Blocks, Refusal> {
+fn blocks_of(body: &Json, messages: &[Json], model: &super::super::models::Model) -> Result<Blocks, Refusal> {
     let mut blocks = Blocks::default();
     for tool in body.get("tools").and_then(Json::as_list).unwrap_or(&[]) {
         push(&mut blocks, "tools", tool);
@@ -69,7 +64,8 @@ fn standing(body: &Json, messages: &[Json]) -> (Standing, String) {
     let (forbidden, forced) = choice_of(body.get("tool_choice"));
     let last_said = messages.iter().rposition(|message| message.text_of("role") == Some("user"));
     let since = &messages[last_said.map_or(0, |n| n + 1)..];
-    let rounds = since.iter().filter(|message| message.get("tool_calls").is_some_and(|c| !c.is_null())).count();
+    let rounds =
+        since.iter().filter(|message| message.get("tool_calls").is_some_and(|c| !c.is_null())).count();
     let text = last_said.and_then(|n| messages[n].get("content")).and_then(text_in).unwrap_or_default();
     let effort = body.text_of("reasoning_effort");
     let standing = Standing {

@@ -12,8 +12,15 @@ use super::super::{
 use crate::types::Usage;
 
 /// A completion in one piece. Thought costs tokens and is not shown.
-pub(in crate::sim) fn whole(answer: &Answer, model: &Model, name: &str, usage: &Usage, created: u64) -> Value {
-    let mut message = json!({"role": "assistant", "content": answer.text, "refusal": null, "annotations": []});
+pub(in crate::sim) fn whole(
+    answer: &Answer,
+    model: &Model,
+    name: &str,
+    usage: &Usage,
+    created: u64,
+) -> Value {
+    let mut message =
+        json!({"role": "assistant", "content": answer.text, "refusal": null, "annotations": []});
     if !answer.calls.is_empty() {
         message["content"] = Value::Null;
         message["tool_calls"] = answer.calls.iter().map(tool_call).collect();

@@ -58,9 +58,11 @@ fn mark_implicitly(blocks: &mut Blocks, body: &Json, model: &Model) -> Result<()
     match model.cache {
         CacheRule::Written => {}
         CacheRule::Stepped | CacheRule::Marked { .. } if options.is_some() => {
-            return Err(Refusal::bad("Unsupported parameter: 'prompt_cache_options' is not supported with this model.")
-                .code("unsupported_parameter")
-                .param("prompt_cache_options"));
+            return Err(Refusal::bad(
+                "Unsupported parameter: 'prompt_cache_options' is not supported with this model.",
+            )
+            .code("unsupported_parameter")
+            .param("prompt_cache_options"));
         }
         CacheRule::Stepped | CacheRule::Marked { .. } if explicit > 0 => {
             return Err(Refusal::bad(
@@ -114,7 +116,9 @@ fn choice_of(choice: Option<&Json>) -> (bool, Option<Option<String>>) {
 fn tool_names(body: &Json) -> Vec<String> {
     let tools = body.get("tools").and_then(Json::as_list).unwrap_or(&[]);
     let name = |tool: &Json| {
-        tool.text_of("name").or_else(|| tool.get("function").and_then(|f| f.text_of("name"))).map(str::to_owned)
+        tool.text_of("name")
+            .or_else(|| tool.get("function").and_then(|f| f.text_of("name")))
+            .map(str::to_owned)
     };
     tools.iter().filter_map(name).collect()
 }

@@ -92,7 +92,8 @@ fn standing(body: &Json, items: &[Json]) -> (Standing, String) {
     let last_said = items.iter().rposition(|item| item.text_of("role") == Some("user"));
     let since = &items[last_said.map_or(0, |n| n + 1)..];
     // Calls made together are one round: count where a run of calls begins.
-    let starts = |n: &usize| is(&since[*n], "function_call") && (*n == 0 || !is(&since[*n - 1], "function_call"));
+    let starts =
+        |n: &usize| is(&since[*n], "function_call") && (*n == 0 || !is(&since[*n - 1], "function_call"));
     let rounds = (0..since.len()).filter(starts).count();
     let text = last_said.and_then(|n| items[n].get("content")).and_then(text_in).unwrap_or_default();
     let reasoning = body.get("reasoning").is_some_and(Json::is_map);

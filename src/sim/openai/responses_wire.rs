@@ -52,7 +52,13 @@ impl Shape {
     }
 
     /// The object with this status, output and usage.
-    pub(in crate::sim) fn object(&self, id: &str, status: &str, output: &Value, usage: Option<&Usage>) -> Value {
+    pub(in crate::sim) fn object(
+        &self,
+        id: &str,
+        status: &str,
+        output: &Value,
+        usage: Option<&Usage>,
+    ) -> Value {
         let mut object = self.echo.clone();
         object["id"] = format!("resp_{id}").into();
         object["object"] = "response".into();
@@ -118,18 +124,24 @@ pub(in crate::sim) fn error_event(refusal: &Refusal, sequence: u64) -> Bytes {
     let body = refusal.body(Maker::OpenAi, "");
     let error = &body["error"];
     let code = refusal.code.unwrap_or("server_error");
-    named("error", &json!({
-        "type": "error", "code": code, "message": error["message"], "param": null, "sequence_number": sequence,
-    }))
+    named(
+        "error",
+        &json!({
+            "type": "error", "code": code, "message": error["message"], "param": null, "sequence_number": sequence,
+        }),
+    )
 }
 
 /// A `response.failed` event: how a response ends that had begun.
 pub(in crate::sim) fn failed_event(id: &str, shape: &Shape, refusal: &Refusal, sequence: u64) -> Bytes {
     let mut object = shape.object(id, "failed", &json!([]), None);
     object["error"] = json!({"code": refusal.code.unwrap_or("server_error"), "message": refusal.message});
-    named("response.failed", &json!({
-        "type": "response.failed", "sequence_number": sequence, "response": object,
-    }))
+    named(
+        "response.failed",
+        &json!({
+            "type": "response.failed", "sequence_number": sequence, "response": object,
+        }),
+    )
 }
 
 struct Events {
