@@ -20,6 +20,9 @@ use crate::{
     snapshot::Heartbeat,
 };
 
+/// How long a refused client may go on sending, in all and between two reads.
+const LINGER: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
+
 /// Why the client's side ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lost {
@@ -50,6 +53,8 @@ pub(crate) struct Downlink<'a> {
 impl<'a> Downlink<'a> {
     /// A client that was sent nothing yet.
     pub(crate) fn new(session: &'a mut Session, write_timeout: Duration, cut: watch::Receiver<bool>) -> Self {
+        // Or else a client that sends its next request early would look like one that has left.
+        session.downstream_session.set_pipelining_enabled(true);
         Self {
             session,
             sent: 0,
@@ -165,6 +170,22 @@ impl<'a> Downlink<'a> {
     /// The connection is to be dropped as it is.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Says that there is no more to come, and forgets what the client still sends of its body, for a
+    /// while. A connection that is closed on unread bytes is reset, and the reset overtakes the answer.
+    pub(crate) async fn linger(&mut self) {
+        let session = &mut self.session.downstream_session;
+        if session.as_http1().is_none() || session.is_body_done() {
+            return;
+        }
+        session.shutdown().await;
+        let (in_all, between) = LINGER;
+        let reading = async {
+            while let Ok(Ok(Some(_))) = pingora_timeout::timeout(between, session.read_request_body()).await {
+            }
+        };
+        let _ = pingora_timeout::timeout(in_all, reading).await;
     }
 
     async fn write(&mut self, bytes: Bytes, end: bool) -> Result<(), Lost> {

@@ -344,10 +344,7 @@ async fn finish(line: &mut Downlink<'_>, x: &mut Exchange, ending: Ending) {
             passed_outcome(x.status)
         }
         Ending::Denied(denial) => {
-            let said = reply::deny(line, x, &denial).await;
-            if said.is_ok() && denial.close {
-                upload::linger(line.session).await;
-            }
+            let _ = reply::deny(line, x, &denial).await;
             let outcome = if denial.reason == Reason::ClientGone {
                 Outcome::Cancelled
             } else if x.attempts.is_empty() {

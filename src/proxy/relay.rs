@@ -216,12 +216,18 @@ impl Stream {
                         self.flush(line, tap).await
                     }
                 }
-                Err(lost) => Err(Ended::Lost(lost)),
+                Err(lost) => Err(self.left(lost, tap.reading)),
             };
             if let Err(ended) = step {
                 return ended;
             }
         }
+    }
+
+    /// The client's side ended. One that hangs up on the last event, as SDKs do, has got it all.
+    fn left(&self, lost: Lost, reading: &Reading) -> Ended {
+        let got_it_all = self.down.is_none() && self.reader.is_complete() && reading.fault.is_none();
+        if got_it_all && lost == Lost::Gone { Ended::Complete } else { Ended::Lost(lost) }
     }
 
     async fn pass(

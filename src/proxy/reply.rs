@@ -86,7 +86,11 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
     if x.snapshot.server.explain {
         let _ = head.insert_header("x-warmkey-reason", no.reason.label());
     }
-    send(line, x, head, body).await
+    send(line, x, head, body).await?;
+    if no.close {
+        line.linger().await;
+    }
+    Ok(())
 }
 
 /// Passes a provider's error on, word by word. Only a 429's `retry-after` is made bearable: clients

@@ -17,11 +17,10 @@ use crate::{
 /// What a body may make us allocate before its first byte has arrived.
 const PRESIZE: u64 = 1 << 20;
 
-/// What is read at most, and for how long, of a body that was refused unread.
-const LINGER_BYTES: u64 = 64 << 20;
-const LINGER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 /// The largest window that a packed body may ask for: 8 MiB, as RFC 8878 recommends.
 const WINDOW_LOG: u32 = 23;
+/// What Pingora calls chunks that are none; the names are its own, and not exported.
+const MALFORMED: &[&str] = &["InvalidChunk", "InvalidTrailerEnd"];
 
 /// How a body is packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -224,32 +223,12 @@ async fn next(session: &mut Session) -> Result<Option<Bytes>, Denial> {
     session.downstream_session.read_request_body().await.map_err(|fault| {
         if matches!(fault.etype(), pingora::ErrorType::ReadTimedout) {
             Denial::new(Reason::UploadTimeout, "the body stopped arriving").closing()
-        } else if matches!(fault.etype(), pingora::ErrorType::InvalidHTTPHeader) {
+        } else if MALFORMED.contains(&fault.etype().as_str()) {
             Denial::new(Reason::BadRequest, "the body's chunks are malformed").closing()
         } else {
             client_gone()
         }
     })
-}
-
-/// Reads on for a moment after a no that was given before the body was read: a socket that is closed
-/// with unread bytes in it is reset, and the client loses the answer while it still sends.
-pub(crate) async fn linger(session: &mut Session) {
-    let unread = !session.is_http2() && !session.downstream_session.is_body_done();
-    // Who waits for `100-continue` sends no body after a no.
-    if !unread || session.req_header().headers.contains_key(header::EXPECT) {
-        return;
-    }
-    let reading = async {
-        let mut read = 0;
-        while let Ok(Some(chunk)) = session.downstream_session.read_request_body().await {
-            read += chunk.len() as u64;
-            if read > LINGER_BYTES {
-                break;
-            }
-        }
-    };
-    let _ = pingora_timeout::timeout(LINGER_TIME, reading).await;
 }
 
 fn client_gone() -> Denial {
