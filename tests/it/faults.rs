@@ -99,7 +99,9 @@ impl Case {
             | Fault::SpendLimitEnforced
             | Fault::InsufficientQuota => suspect,
             Fault::Status { status } => expect(Verbatim(status), Stayed, Untouched, 1),
-            Fault::ServerError | Fault::GatewayTimeout | Fault::ModelForbidden | Fault::HtmlPage { .. } => fallback,
+            Fault::ServerError | Fault::GatewayTimeout | Fault::ModelForbidden | Fault::HtmlPage { .. } => {
+                fallback
+            }
             // Only a stream has a time for its first byte; the rest has its total.
             Fault::HangBeforeHeader => streamed(fallback, expect(Denied(504), Stayed, Untouched, 1)),
             // A stream that is reset on a connection that lives was worked on: it may be billed.
@@ -112,7 +114,9 @@ impl Case {
             | Fault::CloseAfter { events: MIDST }
             | Fault::TruncateAfter { events: MIDST } => streamed(cut, fallback),
             // Lifecycle events are held for a short while only, but in Responses.
-            Fault::StallAfter { events: 1 } if self.dialect != Dialect::OpenAiResponses => streamed(cut, fallback),
+            Fault::StallAfter { events: 1 } if self.dialect != Dialect::OpenAiResponses => {
+                streamed(cut, fallback)
+            }
             Fault::StallAfter { .. }
             | Fault::ResetAfter { .. }
             | Fault::CloseAfter { .. }
@@ -125,7 +129,11 @@ impl Case {
             Fault::EarlyAnswer { status: 413, .. } => expect(Verbatim(413), Stayed, Untouched, 1),
             Fault::EarlyAnswer { .. } => cooled,
             Fault::StreamOptionsUnknown => {
-                if self.dialect == Dialect::OpenAiChat && self.stream { again } else { fine }
+                if self.dialect == Dialect::OpenAiChat && self.stream {
+                    again
+                } else {
+                    fine
+                }
             }
         }
     }
@@ -134,13 +142,18 @@ impl Case {
     fn is_slow(&self) -> bool {
         matches!(
             self.fault,
-            Fault::HangBeforeHeader | Fault::StallAfter { .. } | Fault::SlowRead { .. } | Fault::SlowHeader { .. }
+            Fault::HangBeforeHeader
+                | Fault::StallAfter { .. }
+                | Fault::SlowRead { .. }
+                | Fault::SlowHeader { .. }
         )
     }
 
     fn ask(&self, gateway: &Gateway, session: &str) -> Ask {
         let text = "tell me everything [sim:output_tokens=200]";
-        Ask::new(gateway.url(path(self.dialect)), body(self.dialect, text)).session(session).stream(self.stream)
+        Ask::new(gateway.url(path(self.dialect)), body(self.dialect, text))
+            .session(session)
+            .stream(self.stream)
     }
 }
 

@@ -610,10 +610,7 @@ fn sim_setup(sim: &Sim, wire: Wire, ca: &str) -> Setup {
         Wire::TlsH1 | Wire::TlsH2 => {
             let setup = Setup::at(&format!("https://provider.test:{}", sim.addr().port()), keys);
             std::fs::write(setup.dir().join("ca.pem"), ca).expect("a file");
-            setup.provider(&format!(
-                "http = \"{http}\"\naddress = \"{}\"\nca_file = \"ca.pem\"",
-                sim.addr()
-            ))
+            setup.provider(&format!("http = \"{http}\"\naddress = \"{}\"\nca_file = \"ca.pem\"", sim.addr()))
         }
     }
 }
