@@ -6,7 +6,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use globset::GlobBuilder;
 use http::{HeaderMap, HeaderValue, Method, header};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,7 +15,7 @@ use crate::{
     dialect::{HardPin, PinKind},
     routing::{Ring, endpoint_of},
     types::Reason,
-    upstream::{Endpoint, Lane, PassRule, Provider},
+    upstream::{Endpoint, Lane, Provider},
 };
 
 /// Collections whose members are owned, by the path they stand under.
@@ -55,17 +54,6 @@ pub(crate) struct Way {
     pub creates: Option<PinKind>,
 }
 
-/// Whether a rule allows a method on a normalised path.
-fn allows(rule: &PassRule, method: &Method, path: &str) -> bool {
-    if rule.method != "*" && rule.method != method.as_str() {
-        return false;
-    }
-    GlobBuilder::new(&rule.path)
-        .literal_separator(true)
-        .build()
-        .is_ok_and(|glob| glob.compile_matcher().is_match(path))
-}
-
 /// Whether a body of this type is passed on unread. Whatever else may be JSON to somebody, and JSON
 /// may name objects of other tenants.
 pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
@@ -79,7 +67,7 @@ pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
 pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -> Result<Way, Denial> {
     let takes = |provider: &Provider| {
         target.prefix.as_deref().is_none_or(|name| answers_to(provider, name))
-            && provider.params.passthrough.iter().any(|rule| allows(rule, method, &target.path))
+            && provider.params.passthrough.iter().any(|rule| rule.allows(method.as_str(), &target.path))
     };
     let Some(provider) = x.snapshot.pool.providers().iter().find(|provider| takes(provider)) else {
         return Err(Denial::new(
@@ -201,15 +189,6 @@ fn object_id(raw: &[u8]) -> Option<HardPin> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rule_speaks_of_one_level_unless_it_says_two_stars() {
-        let rule = |method: &str, path: &str| PassRule { method: method.into(), path: path.into() };
-        assert!(allows(&rule("GET", "/v1/files/*"), &Method::GET, "/v1/files/file-1"));
-        assert!(!allows(&rule("GET", "/v1/files/*"), &Method::GET, "/v1/files/file-1/content"));
-        assert!(allows(&rule("*", "/v1/files/**"), &Method::DELETE, "/v1/files/file-1/content"));
-        assert!(!allows(&rule("GET", "/v1/files/*"), &Method::POST, "/v1/files/file-1"));
-    }
 
     #[test]
     fn objects_are_read_from_paths_and_bodies() {

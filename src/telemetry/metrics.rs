@@ -237,7 +237,7 @@ mod tests {
         metrics.refresh_ratio();
         assert!((metrics.hit_ratio.get() - 0.25).abs() < 1e-9);
         for family in registry.gather() {
-            assert!(family.get_name().starts_with("warmkey_"), "{}", family.get_name());
+            assert!(family.name().starts_with("warmkey_"), "{}", family.name());
         }
     }
 }
