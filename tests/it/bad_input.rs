@@ -276,7 +276,7 @@ async fn bodies_that_are_too_large_or_too_slow_are_refused() {
         trial.no("announced", dialect, 413, reply);
         let mut wire = Wire::connect(trial.gateway.data).await;
         wire.say(announced.replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n")).await;
-        let heard = wire.to_the_end().await;
+        let heard = wire.until_closed().await;
         assert!(heard.starts_with("HTTP/1.1 413 "), "the body is not asked for: {heard}");
         trial.denied += 1;
         let reply = trial.raw(head(path(dialect), usize::MAX / 2)).await;
@@ -321,7 +321,7 @@ async fn a_body_framed_in_two_ways_is_refused() {
     for headers in both {
         let mut wire = Wire::connect(at).await;
         wire.say(post(&headers, &chunks) + smuggled).await;
-        let heard = wire.to_the_end().await;
+        let heard = wire.until_closed().await;
         assert!(heard.starts_with("HTTP/1.1 400 "), "{headers}: {heard}");
         assert_eq!(heard.matches("HTTP/1.1").count(), 1, "nothing behind it is answered: {heard}");
         // A space before the colon is no header at all, and nothing that we would book.
@@ -349,7 +349,7 @@ async fn a_body_framed_in_two_ways_is_refused() {
     for bytes in unparsable {
         let mut wire = Wire::connect(at).await;
         wire.say(bytes.clone() + smuggled).await;
-        let heard = wire.to_the_end().await;
+        let heard = wire.until_closed().await;
         assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 400 "), "{bytes}\n{heard}");
         assert!(heard.matches("HTTP/1.1").count() <= 1, "nothing behind it is answered: {heard}");
     }
@@ -496,7 +496,7 @@ async fn old_and_pipelining_clients_are_served() {
             // HTTP/1.0 knows no chunks: the answer ends with the connection.
             let mut wire = Wire::connect(trial.gateway.data).await;
             wire.say(post.replace("HTTP/1.1", "HTTP/1.0")).await;
-            let heard = wire.to_the_end().await;
+            let heard = wire.until_closed().await;
             let (head, answer) = heard.split_once("\r\n\r\n").expect("an answer");
             assert!(head.starts_with("HTTP/1.") && head.contains(" 200 "), "{heard}");
             assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{heard}");
@@ -606,7 +606,7 @@ async fn headers_that_are_not_the_providers_business_stay_here() {
         }
         let mut wire = Wire::connect(trial.gateway.data).await;
         wire.say(head(path(dialect), 100).replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n")).await;
-        let heard = wire.to_the_end().await;
+        let heard = wire.until_closed().await;
         assert!(heard.starts_with("HTTP/1.1 401 "), "{heard}");
         trial.denied += 1;
     }

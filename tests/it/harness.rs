@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,6 +23,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -203,7 +204,7 @@ impl Gateway {
         let kept = Arc::clone(&log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = errors.next_line().await {
-                let mut kept = kept.lock().expect("not poisoned");
+                let mut kept = kept.lock();
                 kept.push_str(&line);
                 kept.push('\n');
             }
@@ -214,7 +215,7 @@ impl Gateway {
             while data.is_none() || admin.is_none() {
                 let Ok(Some(line)) = lines.next_line().await else {
                     let _ = child.wait().await;
-                    panic!("the gateway did not start:\n{}\n{text}", log.lock().expect("not poisoned"));
+                    panic!("the gateway did not start:\n{}\n{text}", log.lock());
                 };
                 let address = || line.rsplit("//").next().and_then(|text| text.parse().ok());
                 match line.split_whitespace().next() {
@@ -236,7 +237,7 @@ impl Gateway {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("not poisoned").clone()
+        self.log.lock().clone()
     }
 
     /// Waits until it has logged this; returns the log.

@@ -1,13 +1,11 @@
 //! Bytes on a socket: requests that no client library would send, and a provider whose answers are
 //! fixed to the byte.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -65,14 +63,7 @@ impl Wire {
     }
 
     async fn more(&mut self) -> bool {
-        let mut piece = [0; 16 << 10];
-        match within("bytes from the gateway", self.tcp.read(&mut piece)).await {
-            Ok(n) if n > 0 => {
-                self.read.extend_from_slice(&piece[..n]);
-                true
-            }
-            _ => false,
-        }
+        within("bytes from the other side", self.more_or_gone()).await
     }
 
     /// Reads on until this was said.
@@ -83,7 +74,7 @@ impl Wire {
     }
 
     /// Everything up to the close of the connection, whatever it is.
-    pub async fn to_the_end(mut self) -> String {
+    pub async fn until_closed(mut self) -> String {
         while self.more().await {}
         String::from_utf8_lossy(&self.read).into_owned()
     }
@@ -223,12 +214,12 @@ impl Fixed {
 
     /// From now on this is the answer.
     pub fn says(&self, script: Script) {
-        *self.script.lock().expect("not poisoned") = script;
+        *self.script.lock() = script;
     }
 
     /// The bodies of all POSTs so far.
     pub fn bodies(&self) -> Vec<Vec<u8>> {
-        self.bodies.lock().expect("not poisoned").clone()
+        self.bodies.lock().clone()
     }
 
     /// Waits until the gateway has left this many answers before their end.
@@ -271,8 +262,8 @@ async fn attend(
             wire.say(EMPTY).await;
             continue;
         }
-        bodies.lock().expect("not poisoned").push(body);
-        let script = script.lock().expect("not poisoned").clone();
+        bodies.lock().push(body);
+        let script = script.lock().clone();
         if !wire.perform(script).await {
             lost.send_modify(|lost| *lost += 1);
             return;
@@ -283,14 +274,8 @@ async fn attend(
 impl Wire {
     /// As `more`, for as long as it takes.
     async fn more_or_gone(&mut self) -> bool {
-        let mut piece = [0; 64 << 10];
-        match self.tcp.read(&mut piece).await {
-            Ok(n) if n > 0 => {
-                self.read.extend_from_slice(&piece[..n]);
-                true
-            }
-            _ => false,
-        }
+        self.read.reserve(64 << 10);
+        self.tcp.read_buf(&mut self.read).await.is_ok_and(|n| n > 0)
     }
 
     async fn utter(&mut self, pieces: &[Bytes]) -> bool {
