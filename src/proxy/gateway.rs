@@ -61,12 +61,11 @@ impl Gateway {
 
     /// Answers a request, or says that it takes the native path.
     pub(crate) async fn handle(&self, session: &mut Session, x: &mut Exchange) -> Handled {
-        let cut = x.live.flights.watch_cut();
         let snapshot = Arc::clone(&x.snapshot);
         let bounds = &snapshot.server.bounds;
         // Else a client that sends its next request early would look like one that left.
         session.downstream_session.set_pipelining_enabled(true);
-        let mut line = Downlink::new(session, bounds.write_timeout, cut);
+        let mut line = Downlink::new(session, bounds.write_timeout, Arc::clone(&x.live.flights));
         let ending = match self.enter(&mut line, x).await {
             Ok(Entered::Ended(ending)) => ending,
             Ok(Entered::Native(way)) => return Handled::Native(way),

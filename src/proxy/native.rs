@@ -280,8 +280,7 @@ fn failure_of(fault: &Error) -> Failure {
 async fn deny(session: &mut Session, x: &mut Exchange, denial: &Denial) {
     x.dialect.get_or_insert(Dialect::OpenAiChat);
     let snapshot = Arc::clone(&x.snapshot);
-    let cut = x.live.flights.watch_cut();
-    let mut line = Downlink::new(session, snapshot.server.bounds.write_timeout, cut);
+    let mut line = Downlink::new(session, snapshot.server.bounds.write_timeout, Arc::clone(&x.live.flights));
     let _ = reply::deny(&mut line, x, denial).await;
     x.end = Some((Outcome::Failed, Some(denial.reason)));
 }

@@ -99,13 +99,12 @@ enum Next {
 }
 
 async fn next(line: &mut Downlink<'_>, answer: &mut Answer, until: Moment) -> Result<Next, Lost> {
-    let patience = clock::now().until(until);
-    let reading = pingora_timeout::timeout(patience, answer.connection.session.read_response_body());
-    Ok(match line.attend(reading).await? {
-        Ok(Ok(Some(chunk))) => Next::Chunk(chunk),
-        Ok(Ok(None)) => Next::End,
-        Ok(Err(_)) => Next::Broken,
-        Err(_) => Next::Timer,
+    let reading = answer.connection.session.read_response_body();
+    Ok(match line.attend_until(reading, until).await? {
+        Some(Ok(Some(chunk))) => Next::Chunk(chunk),
+        Some(Ok(None)) => Next::End,
+        Some(Err(_)) => Next::Broken,
+        None => Next::Timer,
     })
 }
 
