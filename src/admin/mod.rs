@@ -25,7 +25,6 @@ use crate::{
 pub struct Admin {
     live: Arc<Live>,
     trusts_everyone: bool,
-    token: Option<KeyDigest>,
 }
 
 /// An answer: status, content type, body.
@@ -37,8 +36,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 impl Admin {
     /// An application for the listener at `address`.
     #[must_use]
-    pub fn new(live: Arc<Live>, address: SocketAddr, token: Option<Secret>) -> Self {
-        Self { live, trusts_everyone: address.ip().is_loopback(), token: token.map(|token| token.digest()) }
+    pub fn new(live: Arc<Live>, address: SocketAddr) -> Self {
+        Self { live, trusts_everyone: address.ip().is_loopback() }
     }
 
     fn answer(&self, session: &ServerSession) -> Answer {
@@ -78,7 +77,10 @@ impl Admin {
         }
         let value = session.get_header(header::AUTHORIZATION).map(|value| value.as_bytes());
         let token = value.and_then(|value| value.strip_prefix(b"Bearer "));
-        token.is_some_and(|token| self.token == Some(KeyDigest::of(token)))
+        // Secrets are read again with the settings, this one too.
+        let snapshot = self.live.snapshot.load();
+        let asked = snapshot.server.admin_token.as_ref().map(Secret::digest);
+        asked.is_some() && asked == token.map(KeyDigest::of)
     }
 
     fn ready(&self) -> Answer {

@@ -218,12 +218,10 @@ fn pass_rule(provider: &Section<'_>, rule: &At<String>) -> Option<PassRule> {
     if path.contains("//") || path.split('/').any(|part| part == "." || part == "..") {
         return refuse("its path is not plain, and requests are matched on their plain path");
     }
-    if globset::GlobBuilder::new(path).literal_separator(true).build().is_err() {
-        return refuse("its path is not a glob");
-    }
+    let Ok(pass) = PassRule::new(method, path) else { return refuse("its path is not a glob") };
     if path.starts_with("/*") {
         let what = format!("`{}` opens paths that nobody here knows: they are not metered", rule.value);
         provider.note_at(rule, &what, "name the paths that you need");
     }
-    Some(PassRule { method: method.to_owned(), path: path.to_owned() })
+    Some(pass)
 }

@@ -139,7 +139,7 @@ pub struct RequestView {
     /// Raw spans of the text of the last assistant message in the history (JSON string contents,
     /// still escaped), in order: its fingerprint links a plain chat to the answer that made it.
     pub last_reply: Vec<Span>,
-    /// Objects that pin the request to one account, at most 16.
+    /// Objects that pin the request to one account, at most 64: a body that names more is refused.
     pub pins: Vec<HardPin>,
     /// Encrypted reasoning travels along: only the account that made it can read it.
     pub encrypted_content: bool,

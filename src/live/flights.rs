@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// The requests that run now.
 pub struct Flights {
@@ -13,7 +13,7 @@ pub struct Flights {
     live_output: AtomicI64,
     landed: Notify,
     draining: AtomicBool,
-    cut: watch::Sender<bool>,
+    cut: AtomicBool,
 }
 
 /// One request under way; ends when dropped.
@@ -29,7 +29,7 @@ impl Default for Flights {
             live_output: AtomicI64::new(0),
             landed: Notify::new(),
             draining: AtomicBool::new(false),
-            cut: watch::Sender::new(false),
+            cut: AtomicBool::new(false),
         }
     }
 }
@@ -72,14 +72,14 @@ impl Flights {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Becomes `true` when streams must end in-band now.
-    pub fn watch_cut(&self) -> watch::Receiver<bool> {
-        self.cut.subscribe()
+    /// Whether streams must end in-band now.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
     }
 
     /// The time to drain is over: every stream ends in-band.
     pub fn cut(&self) {
-        self.cut.send_replace(true);
+        self.cut.store(true, Ordering::Release);
     }
 }
 

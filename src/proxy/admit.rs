@@ -61,9 +61,9 @@ impl Payload {
         *self = Self::plain(None);
     }
 
-    /// Whether the usage option would be added for this provider.
-    pub(crate) fn adds_usage(&self, provider: &ProviderParams, refused: bool) -> bool {
-        self.usage.is_some() && provider.inject_usage && !refused
+    /// Whether the usage option is to be added for this provider, unless it has refused it.
+    pub(crate) fn adds_usage(&self, provider: &ProviderParams) -> bool {
+        self.usage.is_some() && provider.inject_usage
     }
 
     /// The body as it goes up. Byte for byte what came, but for declared splices.
@@ -95,8 +95,9 @@ pub(crate) fn admit(
         if operation.generates() {
             x.live.links.learn_request(identity, now);
         }
-        // Known by now; and a long history's chain is larger than all the rest of a waiting stream.
-        identity.chain.points = Vec::new();
+        // A long history's chain is larger than all the rest of a waiting stream; only its end is
+        // needed again, to link the answer to what it answered.
+        identity.chain.points = identity.chain.last().copied().into_iter().collect();
     }
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let ratios = x.live.learned.ratios(who.model.label.as_str(), session);

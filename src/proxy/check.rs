@@ -71,8 +71,9 @@ pub async fn check_key(
         CheckKind::ListModels => Question::LIST,
         CheckKind::Generate => Question::one_token(params.family, model),
     };
+    let generates = !question.body.is_empty();
     let mut headers = HeaderMap::new();
-    if !question.body.is_empty() {
+    if generates {
         headers.insert("content-type", HeaderValue::from_static("application/json"));
     }
     if params.family == Family::Anthropic {
@@ -89,7 +90,7 @@ pub async fn check_key(
         first_byte: PATIENCE,
     };
     let Ok(answer) = forward::send(upstreams, &out).await else { return Checked::Unknown };
-    // What changed in the rings, the next re-weighing shares out: checks are followed by one.
+    // What changed is shared out by whoever asked for the check: it re-weighs the rings.
     let _ = endpoint.learn(&answer.head.headers);
     let (head, body) = answer.drain().await;
     let now = clock::now();
@@ -101,10 +102,16 @@ pub async fn check_key(
         check.failed(trouble, now);
         return Checked::Bad(trouble.label());
     }
-    if matches!(verdict.failure(false), Some(Failure::ServerError | Failure::Overloaded { .. })) {
+    let told = if generates {
+        // Anything but an answer says nothing of the money.
+        verdict == Verdict::Answered
+    } else {
+        // Engines without a model list, or a limit on it, say nothing against the key.
+        !matches!(verdict.failure(false), Some(Failure::ServerError | Failure::Overloaded { .. }))
+    };
+    if !told {
         return Checked::Unknown;
     }
-    // Engines without a model list, or a limit on it, say nothing against the key.
     check.passed(now);
     Checked::Good(endpoint.organisation())
 }

@@ -65,7 +65,9 @@ pub(crate) async fn choose(
     let Some(ring) = snapshot.rings.of(wish.model) else {
         return Err(NoChoice::Denied(deny(Reason::NoEndpoint, 1)));
     };
-    for _ in 0..RACES {
+    let mut races = 0;
+    // Waits are bounded by the policy, which is told how long they were.
+    while races < RACES {
         let ask = Ask {
             session: wish.session,
             seed: wish.seed,
@@ -80,7 +82,10 @@ pub(crate) async fn choose(
             Decision::Go { endpoint, affinity } => match endpoint.acquire(wish.lane, clock::now()) {
                 Ok(slot) => return Ok(Choice { endpoint, slot, affinity }),
                 // Somebody else took the trial or the pace meanwhile: ask again.
-                Err(_) => tokio::task::yield_now().await,
+                Err(_) => {
+                    races += 1;
+                    tokio::task::yield_now().await;
+                }
             },
             Decision::Wait { until, waiter, .. } => {
                 let started = clock::now();

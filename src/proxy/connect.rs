@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time:
 use parking_lot::Mutex;
 use pingora::{
     connectors::{ConnectorOptions, http::Connector},
-    protocols::{TcpKeepalive, http::client::HttpSession},
+    protocols::{SocketDigest, TcpKeepalive, http::client::HttpSession},
     upstreams::peer::HttpPeer,
 };
 
@@ -14,6 +14,9 @@ use crate::upstream::{HttpVersion, ProviderParams};
 
 /// Streams on one HTTP/2 connection before another one is opened.
 const H2_STREAMS: usize = 100;
+
+/// How long the end of a connection may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A kernel that finds the other side gone tells us within about two minutes, so that a stream
 /// through a dead NAT entry does not hang for its whole idle time.
@@ -116,14 +119,19 @@ impl Connection {
     /// Gives the connection back to the pool; only after the whole answer was read.
     pub(crate) async fn release(self) {
         let idle = self.peer.options.idle_timeout;
-        self.pool.release_http_session(self.session, &self.peer, idle).await;
+        let releasing = self.pool.release_http_session(self.session, &self.peer, idle);
+        let _ = pingora_timeout::timeout(FAREWELL, releasing).await;
     }
 
-    /// Bytes that the kernel has received on this connection, where it says so: tells an answer
-    /// that came early from a peer that is merely slow to read.
-    pub(crate) fn received(&self) -> Option<u64> {
-        let digest = self.session.digest()?.socket_digest.as_ref()?;
-        Some(digest.tcp_info()?.tcpi_bytes_received)
+    /// Closes it (HTTP/1.1) or resets the stream (HTTP/2), without waiting for a peer that no longer
+    /// reads: what is not said politely within a moment is said by closing the socket.
+    pub(crate) async fn close(mut self) {
+        let _ = pingora_timeout::timeout(FAREWELL, self.session.shutdown()).await;
+    }
+
+    /// What the kernel knows of this connection.
+    pub(crate) fn socket(&self) -> Option<Arc<SocketDigest>> {
+        self.session.digest()?.socket_digest.clone()
     }
 
     /// Whether requests on it are HTTP/2 streams.

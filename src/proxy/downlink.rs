@@ -6,19 +6,37 @@
 //! the client except through [`Downlink::attend`], which notices a client that leaves, the end of
 //! the drain, and the time for a heart-beat.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Version, header};
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
-use tokio::sync::watch;
 
 use crate::{
     clock::{self, Moment},
     dialect,
+    live::Flights,
     snapshot::Heartbeat,
 };
+
+/// How long a refused client may go on sending, in all and between two reads.
+const LINGER: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
+
+/// The clock is looked at this often at least while a client waits. One timer serves every deadline
+/// of an exchange: a stream of fifty events a second would otherwise arm and drop a hundred.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A timer that was armed some time ago; going off early does no harm.
+struct Ticker {
+    at: Moment,
+    sleep: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 /// Why the client's side ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,14 +59,18 @@ pub(crate) struct Downlink<'a> {
     content: bool,
     stream: bool,
     between_events: bool,
+    broken: bool,
     write_timeout: Duration,
     beat: Option<(Moment, Duration)>,
-    cut: watch::Receiver<bool>,
+    flights: Arc<Flights>,
+    ticker: Option<Ticker>,
 }
 
 impl<'a> Downlink<'a> {
     /// A client that was sent nothing yet.
-    pub(crate) fn new(session: &'a mut Session, write_timeout: Duration, cut: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(session: &'a mut Session, write_timeout: Duration, flights: Arc<Flights>) -> Self {
+        // Or else a client that sends its next request early would look like one that has left.
+        session.downstream_session.set_pipelining_enabled(true);
         Self {
             session,
             sent: 0,
@@ -56,9 +78,11 @@ impl<'a> Downlink<'a> {
             content: false,
             stream: false,
             between_events: true,
+            broken: false,
             write_timeout,
             beat: None,
-            cut,
+            flights,
+            ticker: None,
         }
     }
 
@@ -86,22 +110,46 @@ impl<'a> Downlink<'a> {
     pub(crate) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Lost> {
         let mut work = pin!(work);
         loop {
-            let beat_at = self.beat.map(|(at, _)| at);
-            let beat = async {
-                match beat_at {
-                    Some(at) => pingora_timeout::sleep(clock::now().until(at)).await,
-                    None => std::future::pending().await,
-                }
-            };
+            if let Some(done) = self.watch(work.as_mut(), None).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// The same, until a time at most: then `None`.
+    pub(crate) async fn attend_until<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        until: Moment,
+    ) -> Result<Option<T>, Lost> {
+        self.watch(pin!(work), Some(until)).await
+    }
+
+    async fn watch<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+        until: Option<Moment>,
+    ) -> Result<Option<T>, Lost> {
+        loop {
+            let sleep = arm(&mut self.ticker, [until, self.beat.map(|(at, _)| at)]);
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
-                // Pending for as long as the client is there, whether or not it says something.
+                done = work.as_mut() => return Ok(Some(done)),
+                // Pending for as long as the client is there: what it says meanwhile is its next
+                // request (pipelining is switched on) and waits.
                 _ = self.session.downstream_session.read_body_or_idle(true) => return Err(Lost::Gone),
-                _ = self.cut.wait_for(|cut| *cut) => return Err(Lost::Draining),
-                () = beat => {}
+                () = sleep => self.ticker = None,
             }
-            self.send_beat().await?;
+            if self.flights.is_cut() {
+                return Err(Lost::Draining);
+            }
+            let now = clock::now();
+            if until.is_some_and(|until| now >= until) {
+                return Ok(None);
+            }
+            if self.beat.is_some_and(|(at, _)| now >= at) {
+                self.send_beat().await?;
+            }
         }
     }
 
@@ -114,9 +162,15 @@ impl<'a> Downlink<'a> {
         // The head may come from an HTTP/2 provider; "HTTP/2 200" would confuse an HTTP/1.1 client.
         head.set_version(Version::HTTP_11);
         self.stream = is_event_stream(&head.headers);
-        let bodiless = head.status.as_u16() == 204 || head.status.as_u16() == 304;
-        if !bodiless && !head.headers.contains_key(header::CONTENT_LENGTH) {
-            let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
+        if matches!(head.status.as_u16(), 204 | 304) {
+            head.remove_header(&header::CONTENT_LENGTH);
+        } else if !head.headers.contains_key(header::CONTENT_LENGTH) {
+            // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
+            if self.session.req_header().version == Version::HTTP_10 {
+                self.session.set_keepalive(None);
+            } else {
+                let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
+            }
         }
         let writing = self.session.write_response_header(Box::new(head), false);
         finish(self.write_timeout, writing).await
@@ -145,9 +199,33 @@ impl<'a> Downlink<'a> {
     }
 
     /// Breaks the connection off, so that a body which is not complete does not look complete.
-    pub(crate) async fn abort(&mut self) {
+    ///
+    /// Nothing is sent: a goodbye to a client that does not read would wait for ever. The shell drops
+    /// the session, which closes the socket or resets the stream.
+    pub(crate) fn abort(&mut self) {
+        self.broken = true;
         self.session.set_keepalive(None);
-        self.session.downstream_session.shutdown().await;
+    }
+
+    /// The connection is to be dropped as it is.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Says that there is no more to come, and forgets what the client still sends of its body, for a
+    /// while. A connection that is closed on unread bytes is reset, and the reset overtakes the answer.
+    pub(crate) async fn linger(&mut self) {
+        let session = &mut self.session.downstream_session;
+        if session.as_http1().is_none() || session.is_body_done() {
+            return;
+        }
+        session.shutdown().await;
+        let (in_all, between) = LINGER;
+        let reading = async {
+            while let Ok(Ok(Some(_))) = pingora_timeout::timeout(between, session.read_request_body()).await {
+            }
+        };
+        let _ = pingora_timeout::timeout(in_all, reading).await;
     }
 
     async fn write(&mut self, bytes: Bytes, end: bool) -> Result<(), Lost> {
@@ -172,6 +250,21 @@ impl<'a> Downlink<'a> {
         }
         self.write(dialect::heartbeat(), false).await
     }
+}
+
+/// The timer, armed anew only where it would go off too late.
+fn arm(
+    ticker: &mut Option<Ticker>,
+    deadlines: [Option<Moment>; 2],
+) -> Pin<&mut (dyn Future<Output = ()> + Send)> {
+    let now = clock::now();
+    let due = deadlines.into_iter().flatten().fold(now + TICK, Moment::min);
+    if ticker.as_ref().is_some_and(|ticker| ticker.at > due) {
+        *ticker = None;
+    }
+    let ticker = ticker
+        .get_or_insert_with(|| Ticker { at: due, sleep: Box::pin(pingora_timeout::sleep(now.until(due))) });
+    ticker.sleep.as_mut()
 }
 
 /// Whether an answer with these headers is an event stream.

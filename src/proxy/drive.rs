@@ -23,8 +23,8 @@ use crate::{
     dialect,
     metering::Meter,
     routing::{Failed, Next, Start, Tried, after_failure},
-    types::{AttemptOutcome, AttemptRecord, Dialect},
-    upstream::{Asked, Credentials, Failure, Lane, Verdict, classify, classify_event},
+    types::{AffinityReason, AffinityResult, AttemptOutcome, AttemptRecord, Dialect},
+    upstream::{Asked, Credentials, Effect, Endpoint, Failure, Lane, Verdict, classify, classify_event},
 };
 
 /// How a call ended.
@@ -68,9 +68,9 @@ pub(crate) struct Drive<'a, 'l> {
     stayed: Duration,
     stale: bool,
     ambiguous: bool,
-    /// Some endpoint has answered it with a 5xx: it may be this request that makes them fail.
-    server_error: bool,
-    /// The provider does not know the usage option for this model.
+    /// A provider has answered it with a 5xx.
+    server_failed: bool,
+    /// A provider seems not to know the usage option, so it is tried without.
     no_usage_option: bool,
     last: Option<LastWord>,
 }
@@ -81,7 +81,19 @@ enum Step {
     /// Ask for another choice.
     Ask,
     /// The same endpoint again, after a while.
-    Same(Arc<crate::upstream::Endpoint>, Duration),
+    Same(Again, Duration),
+}
+
+/// A choice whose place was given back, to be taken again.
+struct Again {
+    endpoint: Arc<Endpoint>,
+    affinity: (AffinityResult, AffinityReason),
+}
+
+impl From<Choice> for Again {
+    fn from(choice: Choice) -> Self {
+        Self { endpoint: choice.endpoint, affinity: choice.affinity }
+    }
 }
 
 impl<'a, 'l> Drive<'a, 'l> {
@@ -106,7 +118,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             stayed: Duration::ZERO,
             stale: false,
             ambiguous: false,
-            server_error: false,
+            server_failed: false,
             no_usage_option: false,
             last: None,
         }
@@ -127,14 +139,12 @@ impl<'a, 'l> Drive<'a, 'l> {
             match self.attempt(choice).await {
                 Step::Ended(ending) => return ending,
                 Step::Ask => {}
-                Step::Same(endpoint, after) => {
+                Step::Same(Again { endpoint, affinity }, after) => {
                     if let Err(lost) = self.line.attend(pingora_timeout::sleep(after)).await {
                         return Ending::Lost(lost);
                     }
                     self.stayed += after;
-                    let affinity = self.x.affinity;
-                    if let (Ok(slot), Some(affinity)) = (endpoint.acquire(self.lane, clock::now()), affinity)
-                    {
+                    if let Ok(slot) = endpoint.acquire(self.lane, clock::now()) {
                         same = Some(Choice { endpoint, slot, affinity });
                     }
                 }
@@ -168,7 +178,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         self.count += 1;
         self.begin(&choice, started);
         let deadline = self.x.since + provider.params.timeouts.total;
-        let adds_usage = self.call.payload.adds_usage(&provider.params, self.usage_is_refused());
+        let adds_usage = self.call.payload.adds_usage(&provider.params) && !self.usage_is_refused();
         let streams = self.x.streamed && !self.call.background;
         let patience =
             if streams { provider.params.timeouts.first_byte } else { provider.params.timeouts.total };
@@ -208,6 +218,7 @@ impl<'a, 'l> Drive<'a, 'l> {
     fn begin(&mut self, choice: &Choice, now: Moment) {
         let x = &mut *self.x;
         x.endpoint = Some(Arc::clone(&choice.endpoint));
+        x.answered = None;
         let session = x.identity.as_ref().and_then(|identity| identity.key);
         let ratios = x.live.learned.ratios(self.call.model.label.as_str(), session);
         let meter = Meter::new(self.call.operation, x.request_bytes, ratios, x.since);
@@ -256,6 +267,9 @@ impl<'a, 'l> Drive<'a, 'l> {
     ) -> Step {
         let now = clock::now();
         choice.slot.answered(now);
+        if self.no_usage_option {
+            self.remember_usage_refused(&choice);
+        }
         self.x.answered = Some(now);
         if let Some(turn) = &mut self.x.turn {
             turn.answered();
@@ -289,35 +303,47 @@ impl<'a, 'l> Drive<'a, 'l> {
                 Step::Ended(Ending::Complete)
             }
             Ended::Lost(lost) => {
+                if self.line.is_committed() {
+                    self.x.status = status;
+                }
                 self.record(&choice, AttemptOutcome::Cancelled, Some(status), false, started);
                 Step::Ended(Ending::Lost(lost))
             }
-            Ended::Unseen(cut) => {
-                let (failure, last) = self.of_cut(cut);
-                self.failed(choice, failure, Some(status), true, last, started)
-            }
+            Ended::Unseen(cut) => match self.of_cut(cut) {
+                (Some(failure), last) => self.failed(choice, failure, Some(status), true, last, started),
+                (None, last) => {
+                    self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
+                    Step::Ended(last.ending())
+                }
+            },
             Ended::Interrupted(cut) => {
-                let (failure, _) = self.of_cut(cut.clone());
-                let _ = choice.slot.failed(&failure, clock::now());
+                self.x.status = status;
+                // How long an answer takes is up to the request and to how fast its client reads.
+                if cut != Cut::Overdue
+                    && let (Some(failure), _) = self.of_cut(cut.clone())
+                {
+                    let now = clock::now();
+                    let effect = choice.slot.failed(&failure, now);
+                    self.tell(&choice, &failure, &effect, now);
+                }
                 self.record(&choice, AttemptOutcome::Interrupted, Some(status), false, started);
                 Step::Ended(Ending::Interrupted(cut))
             }
         }
     }
 
-    fn of_cut(&self, cut: Cut) -> (Failure, LastWord) {
-        let failure = match &cut {
+    /// What a cut says against the endpoint (nothing where the request itself is at fault), and what
+    /// it leaves for the client.
+    fn of_cut(&self, cut: Cut) -> (Option<Failure>, LastWord) {
+        let failure = match cut {
             Cut::Broken | Cut::Truncated => Failure::Broken,
             Cut::Idle | Cut::Overdue => Failure::Timeout,
-            Cut::Reported(fault) => classify_event(fault, &self.asked(), clock::unix_now())
-                .failure(false)
-                .unwrap_or(Failure::ServerError),
+            Cut::Reported(fault) => {
+                let verdict = classify_event(&fault, &self.asked(), clock::unix_now());
+                return (verdict.failure(false), LastWord::Event(fault, verdict));
+            }
         };
-        let last = match cut {
-            Cut::Reported(fault) => LastWord::Event(fault),
-            Cut::Broken | Cut::Truncated | Cut::Idle | Cut::Overdue => LastWord::Broken(failure),
-        };
-        (failure, last)
+        (Some(failure), LastWord::Broken(failure))
     }
 
     /// Not a 2xx: finds out what it means.
@@ -340,13 +366,11 @@ impl<'a, 'l> Drive<'a, 'l> {
         let verdict = classify(status, &head.headers, &fault, &self.asked(), clock::unix_now());
         if matches!(verdict, Verdict::UsageOptionRefused) && added_usage && !self.no_usage_option {
             self.no_usage_option = true;
-            let provider = choice.endpoint.provider().params.name.clone();
-            self.x.live.usage_refused.lock().insert((provider, self.call.model.label.clone()));
             choice.slot.refused(clock::now());
             self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
-            return Step::Same(choice.endpoint, Duration::ZERO);
+            return Step::Same(choice.into(), Duration::ZERO);
         }
-        let refused_elsewhere = self.tried.iter().any(|tried| tried.rate_limited);
+        let refused_elsewhere = self.domains_that_refused_but(&choice) > 0;
         let last = Final { head, body, verdict };
         // In observe mode the account is the caller's own: its trouble says nothing of anybody else's.
         let observe = choice.endpoint.provider().params.credentials == Credentials::Caller;
@@ -373,15 +397,12 @@ impl<'a, 'l> Drive<'a, 'l> {
         started: Moment,
     ) -> Step {
         let now = clock::now();
-        if self.server_error {
+        if self.server_failed {
             choice.slot.repeats_a_failure();
         }
-        self.server_error |= matches!(failure, Failure::ServerError);
+        self.server_failed |= matches!(failure, Failure::ServerError);
         let effect = choice.slot.failed(&failure, now);
-        super::cooling::tell(&choice.endpoint, &failure, &effect, now);
-        if effect.check_key {
-            self.x.live.check_wanted.notify_one();
-        }
+        self.tell(&choice, &failure, &effect, now);
         self.record(&choice, failure.outcome(), status, ambiguous, started);
         // A turn that was not answered leaves nothing warm.
         self.x.turn = None;
@@ -395,7 +416,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                 max_tries: self.x.snapshot.server.max_attempts,
                 stayed: self.stayed,
                 jitter: fastrand::f64(),
-                refused_domains: self.refused_domains() + u32::from(rate_limited),
+                refused_domains: self.domains_that_refused_but(&choice) + u32::from(rate_limited),
                 ambiguous,
                 ambiguous_before: self.ambiguous,
                 stale_before: self.stale,
@@ -408,7 +429,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         match next {
             Next::RetrySame { after } if !over => {
                 self.last = Some(last);
-                Step::Same(choice.endpoint, after)
+                Step::Same(choice.into(), after)
             }
             Next::Ask if !over && !effect.callers_own => {
                 self.tried.push(Tried::new(&choice.endpoint, rate_limited));
@@ -419,10 +440,24 @@ impl<'a, 'l> Drive<'a, 'l> {
         }
     }
 
-    fn refused_domains(&self) -> u32 {
-        let limited: std::collections::BTreeSet<_> =
-            self.tried.iter().filter(|tried| tried.rate_limited).map(|tried| &tried.rate_domain).collect();
+    /// Rate domains other than that of `choice` that have refused this request with a 429.
+    fn domains_that_refused_but(&self, choice: &Choice) -> u32 {
+        let here = choice.endpoint.rate_domain();
+        let limited: std::collections::BTreeSet<_> = self
+            .tried
+            .iter()
+            .filter(|tried| tried.rate_limited && tried.rate_domain != *here.name())
+            .map(|tried| &tried.rate_domain)
+            .collect();
         u32::try_from(limited.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Says aloud what a failure did, and has the key checked where that is due.
+    fn tell(&self, choice: &Choice, failure: &Failure, effect: &Effect, now: Moment) {
+        super::cooling::tell(&choice.endpoint, failure, effect, now);
+        if effect.check_key {
+            self.x.live.check_wanted.notify_one();
+        }
     }
 
     fn asked(&self) -> Asked {
@@ -430,10 +465,17 @@ impl<'a, 'l> Drive<'a, 'l> {
     }
 
     fn usage_is_refused(&self) -> bool {
-        let Some(endpoint) = &self.x.endpoint else { return false };
+        let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
         let refused = self.x.live.usage_refused.lock();
         !refused.is_empty()
             && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
+    }
+
+    /// Without the usage option it was answered, so it was the option. Only now: the error that made
+    /// us leave it out may have quoted the caller's own words.
+    fn remember_usage_refused(&self, choice: &Choice) {
+        let provider = choice.endpoint.provider().params.name.clone();
+        self.x.live.usage_refused.lock().insert((provider, self.call.model.label.clone()));
     }
 
     fn record(

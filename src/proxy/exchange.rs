@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderName;
+
 use super::{native::Pass, reading::Reading, settle};
 use crate::{
     clock::{self, Moment, UnixTime},
@@ -34,6 +36,8 @@ pub struct Exchange {
     pub(crate) at: UnixTime,
     /// Who asks.
     pub(crate) caller: CallerName,
+    /// The header that carried the token that we issued: it never goes up, also in observe mode.
+    pub(crate) own_credential: Option<HeaderName>,
     /// On whose behalf.
     pub(crate) tenant: TenantId,
     /// In which dialect.
@@ -97,6 +101,7 @@ impl Exchange {
             since: clock::now(),
             at: clock::unix_now(),
             caller: "anonymous".into(),
+            own_credential: None,
             tenant: "default".into(),
             dialect: None,
             operation: None,

@@ -4,13 +4,14 @@
 //! hop-by-hop header would go along otherwise. The body goes up in slices, and between two of them
 //! the answer is polled, so that a provider which says 413 or 429 during an upload is heard.
 
-use std::{future::Future, pin::pin, task::Poll, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::{
     ErrorType, RetryType,
     http::{RequestHeader, ResponseHeader},
+    protocols::SocketDigest,
 };
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     headers,
 };
 use crate::{
+    clock::{self, Moment},
     types::Secret,
     upstream::{AuthScheme, Credentials, Failure, ProviderParams},
 };
@@ -26,6 +28,12 @@ use crate::{
 const SLICE: usize = 256 << 10;
 /// A slice that is not taken within this time makes us ask the kernel whether an answer is there.
 const STALL: Duration = Duration::from_millis(200);
+/// Over TLS bytes come that are no answer (session tickets), so there the other side must also have
+/// acknowledged nothing for this many stalls.
+const STALLS: u32 = 5;
+/// A pooled connection that the provider had closed breaks at once; one that breaks later was alive,
+/// and the request may have been worked on.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 /// What is read of an error's body; the rest closes the connection.
 const ERROR_BODY: usize = 64 << 10;
 /// How long an error's body may take.
@@ -79,34 +87,34 @@ pub(crate) async fn send(upstreams: &Upstreams, out: &Outbound<'_>) -> Result<An
     let mut connection =
         upstreams.connect(out.provider).await.map_err(|_| Broken::before(Failure::Connect))?;
     let head = build(out, connection.is_h2()).map_err(|_| Broken::before(Failure::Broken))?;
-    let mut sent = false;
+    let mut sent = None;
     let tried = talk(&mut connection, head, out, &mut sent).await;
     match tried {
         Ok(()) => match connection.session.response_header() {
-            Some(head) => Ok(Answer { head: Box::new(head.clone()), connection, sent }),
+            Some(head) => Ok(Answer { head: Box::new(head.clone()), connection, sent: sent.is_some() }),
             None => Err(Broken::before(Failure::Broken)),
         },
         Err(fault) => {
-            let failure = judge(&fault, connection.reused);
-            connection.session.shutdown().await;
-            let ambiguous = sent && !matches!(failure, Failure::Stale);
+            let waited = sent.map(|at| clock::now().since(at));
+            let failure = judge(&fault, connection.reused && waited.unwrap_or_default() < STALE_WITHIN);
+            connection.close().await;
+            let ambiguous = sent.is_some() && !matches!(failure, Failure::Stale);
             Err(Broken { failure, ambiguous })
         }
     }
 }
 
 /// A pooled connection that the provider had closed, or a stream that it refused unprocessed, says
-/// nothing against the endpoint.
-fn judge(fault: &pingora::Error, reused: bool) -> Failure {
+/// nothing against the endpoint. (An HTTP/2 stream that it reset for any other reason does: the
+/// connection lives, and nearly every stream is one of a pooled connection.)
+fn judge(fault: &pingora::Error, maybe_stale: bool) -> Failure {
     let unprocessed = match fault.retry {
         RetryType::Decided(retry) => retry,
-        RetryType::ReusedOnly => reused,
+        RetryType::ReusedOnly => maybe_stale,
     };
-    let closed = matches!(
-        fault.etype(),
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
-    );
-    if unprocessed || (reused && closed) {
+    let closed =
+        matches!(fault.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
+    if unprocessed || (maybe_stale && closed) {
         return Failure::Stale;
     }
     if matches!(fault.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) {
@@ -119,18 +127,19 @@ async fn talk(
     connection: &mut Connection,
     head: RequestHeader,
     out: &Outbound<'_>,
-    sent: &mut bool,
+    sent: &mut Option<Moment>,
 ) -> pingora::Result<()> {
-    connection.session.set_write_timeout(Some(out.provider.timeouts.write));
+    let patience = out.provider.timeouts.write;
+    connection.session.set_write_timeout(Some(patience));
     connection.session.set_read_timeout(None);
-    connection.session.write_request_header(Box::new(head)).await?;
-    // On HTTP/2 the connection carries other streams too, so its byte count says nothing of ours.
-    let started = if connection.is_h2() { None } else { connection.received() };
+    // Pingora's own time limit does not cover its flushes.
+    within(patience, connection.session.write_request_header(Box::new(head))).await?;
+    let watch = Watch::new(connection, out.provider.tls);
     let mut rest = out.body.clone();
     while !rest.is_empty() {
         let slice = rest.split_to(rest.len().min(SLICE));
         let last = rest.is_empty();
-        match write(connection, slice, last, started).await {
+        match write(connection, slice, last, &watch).await {
             Ok(true) => {}
             // Nobody reads any more: either an answer is there, or the connection is dead.
             Ok(false) => return read_head(connection, Duration::from_secs(1)).await,
@@ -142,9 +151,43 @@ async fn talk(
             return Ok(());
         }
     }
-    connection.session.finish_request_body().await?;
-    *sent = true;
+    within(patience, connection.session.finish_request_body()).await?;
+    *sent = Some(clock::now());
     read_head(connection, out.first_byte).await
+}
+
+async fn within<T>(
+    patience: Duration,
+    writing: impl Future<Output = pingora::Result<T>>,
+) -> pingora::Result<T> {
+    match pingora_timeout::timeout(patience, writing).await {
+        Ok(written) => written,
+        Err(_) => pingora::Error::e_explain(ErrorType::WriteTimedout, "the provider does not read"),
+    }
+}
+
+/// Tells, while a write is stuck, an answer that came early from a peer that is merely slow to read.
+struct Watch {
+    /// On HTTP/2 the connection carries other streams too, so its byte counts say nothing of ours.
+    socket: Option<Arc<SocketDigest>>,
+    /// Bytes that the kernel had received when the request's head was sent.
+    received: u64,
+    stalls: u32,
+}
+
+impl Watch {
+    fn new(connection: &Connection, tls: bool) -> Self {
+        let socket = if connection.is_h2() { None } else { connection.socket() };
+        let received = socket.as_ref().and_then(|socket| socket.tcp_info());
+        let received = received.map_or(u64::MAX, |tcp| tcp.tcpi_bytes_received);
+        Self { socket, received, stalls: if tls { STALLS } else { 0 } }
+    }
+
+    /// Bytes acknowledged, if the other side has sent something.
+    fn look(&self) -> Option<u64> {
+        let tcp = self.socket.as_ref()?.tcp_info()?;
+        (tcp.tcpi_bytes_received > self.received).then_some(tcp.tcpi_bytes_acked)
+    }
 }
 
 /// Writes one slice. `false`: the other side stopped reading, and has sent something.
@@ -152,20 +195,19 @@ async fn write(
     connection: &mut Connection,
     slice: Bytes,
     last: bool,
-    started: Option<u64>,
+    watch: &Watch,
 ) -> pingora::Result<bool> {
-    let digest = connection.session.digest().and_then(|digest| digest.socket_digest.clone());
     let mut writing = pin!(connection.session.write_request_body(slice, last));
+    let (mut acknowledged, mut stalls) = (0, 0);
     loop {
-        match pingora_timeout::timeout(STALL, writing.as_mut()).await {
-            Ok(written) => return written.map(|()| true),
-            Err(_) => {
-                let received =
-                    digest.as_ref().and_then(|digest| digest.tcp_info()).map(|tcp| tcp.tcpi_bytes_received);
-                if started.is_some() && received > started {
-                    return Ok(false);
-                }
-            }
+        if let Ok(written) = pingora_timeout::timeout(STALL, writing.as_mut()).await {
+            return written.map(|()| true);
+        }
+        let Some(now) = watch.look() else { continue };
+        stalls = if now == acknowledged { stalls + 1 } else { 0 };
+        acknowledged = now;
+        if stalls >= watch.stalls {
+            return Ok(false);
         }
     }
 }
@@ -277,9 +319,26 @@ impl Answer {
         if whole && sent {
             connection.release().await;
         } else {
-            connection.session.shutdown().await;
+            connection.close().await;
         }
         body.truncate(ERROR_BODY);
         (head, body.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_surely_not_worked_on_is_stale() {
+        let fault = |kind| pingora::Error::new(kind);
+        assert_eq!(judge(&fault(ErrorType::ConnectionClosed), true), Failure::Stale);
+        assert_eq!(judge(&fault(ErrorType::ConnectionClosed), false), Failure::Broken);
+        assert_eq!(judge(&fault(ErrorType::H2Error), true), Failure::Broken, "reset by the provider");
+        let mut refused = fault(ErrorType::H2Error);
+        refused.retry = true.into();
+        assert_eq!(judge(&refused, false), Failure::Stale, "REFUSED_STREAM, or a GOAWAY before it");
+        assert_eq!(judge(&fault(ErrorType::ReadTimedout), true), Failure::Timeout);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, header};
 use parking_lot::Mutex;
 use pingora_proxy::Session;
 
@@ -48,6 +48,8 @@ pub(crate) enum Handled {
     Done,
     /// It takes the native path.
     Native(passthrough::Way),
+    /// The client is gone, or was cut off: its connection is to be dropped.
+    Broken,
 }
 
 impl Gateway {
@@ -59,22 +61,23 @@ impl Gateway {
 
     /// Answers a request, or says that it takes the native path.
     pub(crate) async fn handle(&self, session: &mut Session, x: &mut Exchange) -> Handled {
-        let cut = x.live.flights.watch_cut();
         let snapshot = Arc::clone(&x.snapshot);
         let bounds = &snapshot.server.bounds;
-        let mut line = Downlink::new(session, bounds.write_timeout, cut);
+        // Else a client that sends its next request early would look like one that left.
+        session.downstream_session.set_pipelining_enabled(true);
+        let mut line = Downlink::new(session, bounds.write_timeout, Arc::clone(&x.live.flights));
         let ending = match self.enter(&mut line, x).await {
             Ok(Entered::Ended(ending)) => ending,
             Ok(Entered::Native(way)) => return Handled::Native(way),
             Err(denial) => Ending::Denied(denial),
         };
         finish(&mut line, x, ending).await;
-        Handled::Done
+        if line.is_broken() { Handled::Broken } else { Handled::Done }
     }
 
     async fn enter(&self, line: &mut Downlink<'_>, x: &mut Exchange) -> Result<Entered, Denial> {
         let head = line.session.req_header();
-        let (method, headers) = (head.method.clone(), head.headers.clone());
+        let (method, mut headers) = (head.method.clone(), head.headers.clone());
         let query = head.uri.query().map(str::to_owned);
         let target = target(x, head.uri.path(), &headers)?;
         upload::check_size(&headers, &x.snapshot.server.bounds)?;
@@ -82,6 +85,9 @@ impl Gateway {
             return self.probe(line, x, &method, &target.route).await.map(Entered::Ended);
         }
         identify::caller(x, &headers)?;
+        if let Some(own) = &x.own_credential {
+            headers.remove(own);
+        }
         match &target.route {
             Route::Root | Route::Health => Err(Denial::new(Reason::Internal, "unreachable")),
             Route::Models(id) => {
@@ -213,14 +219,13 @@ impl Gateway {
         query: Option<&str>,
         headers: &http::HeaderMap,
     ) -> Result<Entered, Denial> {
-        let is_json = headers
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-        if !is_json || method == Method::GET {
-            return passthrough::way(x, &method, target, b"").map(|way| {
-                x.pass_path = Some(with_query(&target.path, query));
-                Entered::Native(way)
-            });
+        let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+            || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+            || (line.session.is_http2() && !line.session.is_body_empty());
+        if !has_body || passthrough::is_opaque(headers) {
+            let way = passthrough::way(x, &method, target, b"");
+            x.pass_path = Some(with_query(&target.path, query));
+            return way.map(Entered::Native).map_err(|no| if has_body { no.closing() } else { no });
         }
         // Asked before the body is: a path that is not allowed gets no upload.
         passthrough::way(x, &method, target, b"").map_err(Denial::closing)?;
@@ -364,14 +369,14 @@ async fn lose(line: &mut Downlink<'_>, x: &mut Exchange, lost: Lost) -> Reason {
     x.response_bytes = line.sent;
     match lost {
         Lost::Gone => {
-            line.session.set_keepalive(None);
+            line.abort();
             if x.status == 0 {
                 x.status = 499;
             }
             Reason::ClientGone
         }
         Lost::Stalled => {
-            line.abort().await;
+            line.abort();
             Reason::ClientStalled
         }
         Lost::Draining if line.has_content() => {

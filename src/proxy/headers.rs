@@ -78,29 +78,39 @@ pub(crate) fn upward(from: &HeaderMap, observe: bool) -> impl Iterator<Item = (&
     })
 }
 
+/// The headers of an answer that may come down.
+pub(crate) fn downward(from: &HeaderMap, observe: bool) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    from.iter().filter(move |(name, _)| comes_down(name, observe) && !is_named_hop(from, name))
+}
+
 /// Whether a header of an answer may come down.
 pub(crate) fn comes_down(name: &HeaderName, observe: bool) -> bool {
     let name = name.as_str();
     !HOP.contains(&name)
         && !DOWN_NEVER.contains(&name)
         && !CREDENTIALS.contains(&name)
+        && !name.starts_with("x-warmkey-")
         && (observe || !ACCOUNT.contains(&name))
 }
 
-/// The token of a caller, in whichever header its dialect puts it.
-pub(crate) fn caller_token(headers: &HeaderMap) -> Option<&[u8]> {
-    if let Some(own) = headers.get(OWN_TOKEN) {
-        return Some(own.as_bytes());
-    }
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let value = value.as_bytes();
+/// `connection` names further headers that speak of one connection only.
+fn is_named_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let mut named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    named.any(|list| list.split(',').any(|each| each.trim().eq_ignore_ascii_case(name.as_str())))
+}
+
+/// What may be a caller's token, in whichever header its dialect puts it, and that header. Several
+/// may be there: in observe mode one of them is a provider's key.
+pub(crate) fn caller_tokens(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, &[u8])> {
+    let names = std::iter::once(OWN_TOKEN).chain(CREDENTIALS.iter().copied());
+    names.filter_map(|name| {
+        let (name, value) = (HeaderName::from_static(name), headers.get(name)?.as_bytes());
+        if name != header::AUTHORIZATION {
+            return Some((name, value));
+        }
         let (scheme, token) = value.split_at_checked(7)?;
-        return scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii());
-    }
-    ["x-api-key", "api-key", "x-goog-api-key"]
-        .iter()
-        .find_map(|name| headers.get(*name))
-        .map(HeaderValue::as_bytes)
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| (name, token.trim_ascii()))
+    })
 }
 
 #[cfg(test)]
@@ -149,10 +159,27 @@ mod tests {
 
     #[test]
     fn a_token_is_found_in_any_dialects_header() {
-        assert_eq!(caller_token(&map(&[("authorization", "bearer  tok ")])), Some(b"tok".as_slice()));
-        assert_eq!(caller_token(&map(&[("x-api-key", "tok")])), Some(b"tok".as_slice()));
-        assert_eq!(caller_token(&map(&[("api-key", "tok")])), Some(b"tok".as_slice()));
-        assert_eq!(caller_token(&map(&[("authorization", "Basic abc")])), None);
-        assert_eq!(caller_token(&map(&[])), None);
+        let tokens = |pairs| {
+            let headers = map(pairs);
+            let found = caller_tokens(&headers);
+            found.map(|(_, token)| String::from_utf8_lossy(token).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(tokens(&[("authorization", "bearer  tok ")]), ["tok"]);
+        assert_eq!(tokens(&[("x-api-key", "tok")]), ["tok"]);
+        assert_eq!(tokens(&[("api-key", "tok")]), ["tok"]);
+        assert_eq!(
+            tokens(&[("authorization", "Bearer sk-theirs"), ("x-api-key", "tok")]),
+            ["sk-theirs", "tok"]
+        );
+        assert_eq!(tokens(&[("authorization", "Basic abc"), ("x-api-key", "tok")]), ["tok"]);
+        assert!(tokens(&[("authorization", "Basic abc")]).is_empty());
+        assert!(tokens(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_a_connection_header_names_stays_here() {
+        let named = map(&[("connection", "close, X-Hop"), ("x-hop", "1"), ("x-stay", "2")]);
+        let down: Vec<_> = downward(&named, false).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(down, ["x-stay"]);
     }
 }

@@ -31,9 +31,11 @@ pub(crate) struct Identified {
 /// Finds out who asks. In open mode everybody may; elsewhere a known token is asked for.
 pub(crate) fn caller(x: &mut Exchange, headers: &HeaderMap) -> Result<(), Denial> {
     let snapshot = Arc::clone(&x.snapshot);
-    let known = headers::caller_token(headers).and_then(|token| snapshot.callers.of_token(token));
+    let mut tokens = headers::caller_tokens(headers);
+    let known = tokens.find_map(|(name, token)| Some((name, snapshot.callers.of_token(token)?)));
     match known {
-        Some(caller) => {
+        Some((name, caller)) => {
+            x.own_credential = Some(name);
             x.caller = caller.name.clone();
             x.tenant = caller.tenant.clone();
             Ok(())

@@ -37,7 +37,7 @@ pub(crate) enum LastWord {
     /// An HTTP error.
     Http(Box<Final>),
     /// An error event in a 200, before any content.
-    Event(UpstreamFault),
+    Event(UpstreamFault, Verdict),
     /// No answer at all.
     Broken(Failure),
 }
@@ -46,14 +46,14 @@ impl LastWord {
     /// Nothing is left to try.
     pub(crate) fn ending(self) -> Ending {
         match self {
-            Self::Http(last) if matches!(last.verdict, Verdict::KeySuspect(_) | Verdict::ModelBarred) => {
-                Ending::Denied(Denial::new(
-                    Reason::UpstreamAuth,
-                    "the gateway's accounts cannot serve this model at the moment; its operator has been told",
-                ))
-            }
-            Self::Http(last) => Ending::Passed(last),
-            Self::Event(fault) => Ending::Denied(Denial::new(Reason::UpstreamError, reported(&fault))),
+            Self::Http(last) => match account_trouble(&last.verdict) {
+                Some(denial) => Ending::Denied(denial),
+                None => Ending::Passed(last),
+            },
+            Self::Event(fault, verdict) => Ending::Denied(
+                account_trouble(&verdict)
+                    .unwrap_or_else(|| Denial::new(of_event(&verdict), reported(&fault))),
+            ),
             Self::Broken(failure) => Ending::Denied(broken(&failure)),
         }
     }
@@ -65,6 +65,29 @@ impl LastWord {
             None => Ending::Denied(denial),
             Some(last) => last.ending(),
         }
+    }
+}
+
+/// What the provider has against our own account is not told in its words.
+fn account_trouble(verdict: &Verdict) -> Option<Denial> {
+    matches!(verdict, Verdict::KeySuspect(_) | Verdict::ModelBarred).then(|| {
+        Denial::new(
+            Reason::UpstreamAuth,
+            "the gateway's accounts cannot serve this model at the moment; its operator has been told",
+        )
+    })
+}
+
+/// An error event comes in a 200, so its status is ours to choose.
+fn of_event(verdict: &Verdict) -> Reason {
+    match verdict {
+        Verdict::Request | Verdict::UsageOptionRefused | Verdict::ProvenanceRefused => Reason::BadRequest,
+        Verdict::RateLimited(_) => Reason::RateLimited,
+        Verdict::Answered
+        | Verdict::Overloaded { .. }
+        | Verdict::ServerError
+        | Verdict::KeySuspect(_)
+        | Verdict::ModelBarred => Reason::UpstreamError,
     }
 }
 

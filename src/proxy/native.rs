@@ -51,6 +51,8 @@ impl ProxyHttp for Gateway {
         let way = match self.handle(session, x).await {
             Handled::Done => return Ok(true),
             Handled::Native(way) => way,
+            // Not `Ok`: Pingora would write the end of the body, and wait for a client that does not read.
+            Handled::Broken => return Err(Error::new(ErrorType::ConnectionClosed).into_down()),
         };
         match way.endpoint.acquire(Lane::PASSTHROUGH, clock::now()) {
             Ok(slot) => {
@@ -61,9 +63,10 @@ impl ProxyHttp for Gateway {
                 Ok(false)
             }
             Err(_) => {
-                let denial = Denial::new(
+                let denial = Denial::retry(
                     Reason::NoEndpoint,
-                    "the account for this call is not available at the moment",
+                    std::time::Duration::from_secs(5),
+                    "the account for this call is not available at the moment; try again later",
                 );
                 deny(session, x, &denial.closing()).await;
                 Ok(true)
@@ -93,8 +96,10 @@ impl ProxyHttp for Gateway {
         let Some(pass) = &x.pass else { return Ok(()) };
         let params = &pass.way.endpoint.provider().params;
         let observe = params.credentials == Credentials::Caller;
-        let keep: Vec<HeaderName> =
-            headers::upward(&head.headers, observe).map(|(name, _)| name.clone()).collect();
+        let keep: Vec<HeaderName> = headers::upward(&head.headers, observe)
+            .map(|(name, _)| name.clone())
+            .filter(|name| x.own_credential.as_ref() != Some(name))
+            .collect();
         let drop: Vec<HeaderName> =
             head.headers.keys().filter(|name| !keep.contains(name) && !is_framing(name)).cloned().collect();
         for name in drop {
@@ -185,10 +190,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, fault: &Error, x: &mut Exchange) -> FailToProxy {
+        if x.end.is_some() {
+            return FailToProxy { error_code: x.status, can_reuse_downstream: false };
+        }
         let committed = session.response_written().is_some_and(|head| !head.status.is_informational());
         let ours = *fault.esource() != pingora::ErrorSource::Downstream;
+        // What failed within the gateway says nothing against the provider.
         if let Some(pass) = &mut x.pass
-            && ours
+            && *fault.esource() == pingora::ErrorSource::Upstream
         {
             let failure = failure_of(fault);
             let effect = pass.slot.failed(&failure, clock::now());
@@ -271,8 +280,7 @@ fn failure_of(fault: &Error) -> Failure {
 async fn deny(session: &mut Session, x: &mut Exchange, denial: &Denial) {
     x.dialect.get_or_insert(Dialect::OpenAiChat);
     let snapshot = Arc::clone(&x.snapshot);
-    let cut = x.live.flights.watch_cut();
-    let mut line = Downlink::new(session, snapshot.server.bounds.write_timeout, cut);
+    let mut line = Downlink::new(session, snapshot.server.bounds.write_timeout, Arc::clone(&x.live.flights));
     let _ = reply::deny(&mut line, x, denial).await;
     x.end = Some((Outcome::Failed, Some(denial.reason)));
 }

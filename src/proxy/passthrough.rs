@@ -4,20 +4,18 @@
 //! their bodies may name objects. Objects belong to the tenant that made them, and a tenant's calls
 //! stay on one account, so that what it uploads and what refers to it meet.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use globset::GlobBuilder;
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{denial::Denial, exchange::Exchange, route::Target};
+use super::{admit, denial::Denial, exchange::Exchange, route::Target};
 use crate::{
     clock,
     dialect::{HardPin, PinKind},
     routing::{Ring, endpoint_of},
-    session::Owner,
     types::Reason,
-    upstream::{Endpoint, Lane, PassRule, Provider},
+    upstream::{Endpoint, Lane, Provider},
 };
 
 /// Collections whose members are owned, by the path they stand under.
@@ -43,6 +41,11 @@ const ID_HEADS: &[(&str, PinKind)] = &[
     ("resp_", PinKind::Response),
 ];
 
+/// Objects that a body may name.
+const MENTIONS: usize = 64;
+/// No provider's ids are longer.
+const ID_LENGTH: usize = 200;
+
 /// Where a pass-through goes.
 pub(crate) struct Way {
     /// The endpoint.
@@ -51,25 +54,22 @@ pub(crate) struct Way {
     pub creates: Option<PinKind>,
 }
 
-/// Whether a rule allows a method on a normalised path.
-fn allows(rule: &PassRule, method: &Method, path: &str) -> bool {
-    if rule.method != "*" && rule.method != method.as_str() {
-        return false;
-    }
-    GlobBuilder::new(&rule.path)
-        .literal_separator(true)
-        .build()
-        .is_ok_and(|glob| glob.compile_matcher().is_match(path))
+/// Whether a body of this type is passed on unread. Whatever else may be JSON to somebody, and JSON
+/// may name objects of other tenants.
+pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    [b"multipart/form-data".as_slice(), b"application/octet-stream"]
+        .iter()
+        .any(|opaque| kind.get(..opaque.len()).is_some_and(|head| head.eq_ignore_ascii_case(opaque)))
 }
 
 /// Finds the provider that lets a path through, and the account for it.
 pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -> Result<Way, Denial> {
-    let named = target.prefix.as_deref();
-    let provider = x.snapshot.pool.providers().iter().find(|provider| {
-        named.is_none_or(|name| answers_to(provider, name))
-            && provider.params.passthrough.iter().any(|rule| allows(rule, method, &target.path))
-    });
-    let Some(provider) = provider else {
+    let takes = |provider: &Provider| {
+        target.prefix.as_deref().is_none_or(|name| answers_to(provider, name))
+            && provider.params.passthrough.iter().any(|rule| rule.allows(method.as_str(), &target.path))
+    };
+    let Some(provider) = x.snapshot.pool.providers().iter().find(|provider| takes(provider)) else {
         return Err(Denial::new(
             Reason::UnknownPath,
             format!(
@@ -78,7 +78,7 @@ pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -
             ),
         ));
     };
-    let mut pins = mentioned(body);
+    let mut pins = mentioned(body)?;
     let (object, creates) = object_of(&target.path);
     let made = method == Method::POST && object.is_none();
     if let Some(object) = object {
@@ -89,10 +89,20 @@ pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -
             "this list would show objects of other tenants; ask for your own by id",
         ));
     }
-    let owner = owner(x, &pins)?;
-    let endpoint = match owner {
-        Some(endpoint) => endpoint,
+    let endpoint = match admit::pin(x, &pins)? {
         None => place(x, provider)?,
+        Some(owner) => {
+            let owner = x.snapshot.pool.endpoint(owner.as_str()).ok_or_else(|| {
+                Denial::new(Reason::OwnerGone, "the account that owns this object is not configured any more")
+            })?;
+            if !takes(owner.provider()) {
+                return Err(Denial::new(
+                    Reason::UnknownPath,
+                    "the provider that owns this object does not let this call through",
+                ));
+            }
+            Arc::clone(owner)
+        }
     };
     Ok(Way { endpoint, creates: creates.filter(|_| made) })
 }
@@ -100,34 +110,6 @@ pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -
 /// Whether a path's prefix means this provider: by its name, or by its family.
 pub(crate) fn answers_to(provider: &Provider, name: &str) -> bool {
     provider.params.name.as_str() == name || provider.params.family.label() == name
-}
-
-fn owner(x: &Exchange, pins: &[HardPin]) -> Result<Option<Arc<Endpoint>>, Denial> {
-    let mut found = None;
-    for pin in pins {
-        match x.live.owners.find(&x.tenant, pin.kind, &pin.id, clock::unix_now()) {
-            Owner::Ours(name) => {
-                let endpoint = x.snapshot.pool.endpoint(name.as_str()).ok_or_else(|| {
-                    Denial::new(
-                        Reason::OwnerGone,
-                        "the account that owns this object is not configured any more",
-                    )
-                })?;
-                found = Some(Arc::clone(endpoint));
-            }
-            Owner::Unknown if x.snapshot.callers.tenants() <= 1 => {}
-            Owner::NotYours | Owner::Unknown => {
-                return Err(Denial::new(
-                    Reason::UnknownObject,
-                    format!(
-                        "this {} is not known here; it must be made through this gateway first",
-                        pin.kind.label()
-                    ),
-                ));
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Pingora's load balancer places a tenant by rendezvous over the provider's accounts.
@@ -168,40 +150,45 @@ fn object_of(path: &str) -> (Option<HardPin>, Option<PinKind>) {
     (None, None)
 }
 
-/// Ids of objects that stand as whole strings in a JSON body; at most 64 of them.
-fn mentioned(body: &[u8]) -> Vec<HardPin> {
+/// Ids of objects that stand as whole strings in a JSON body, however they are written.
+fn mentioned(body: &[u8]) -> Result<Vec<HardPin>, Denial> {
     let mut pins = Vec::new();
-    for (start, _) in body.iter().enumerate().filter(|(_, byte)| **byte == b'"') {
-        let Some(rest) = body.get(start + 1..) else { break };
-        for (head, kind) in ID_HEADS {
-            if rest.starts_with(head.as_bytes()) {
-                let end = rest.iter().take(200).position(|&byte| byte == b'"');
-                if let Some(id) =
-                    end.and_then(|end| rest.get(..end)).and_then(|id| std::str::from_utf8(id).ok())
-                {
-                    pins.push(HardPin { kind: *kind, id: id.to_owned() });
-                }
-            }
+    let mut rest = body;
+    while let Some(start) = memchr::memchr(b'"', rest) {
+        rest = rest.get(start + 1..).unwrap_or_default();
+        let mut end = 0;
+        while rest.get(end).is_some_and(|byte| *byte != b'"') {
+            end += if rest.get(end) == Some(&b'\\') { 2 } else { 1 };
         }
-        if pins.len() >= 64 {
-            break;
+        let raw = rest.get(..end).unwrap_or(rest);
+        rest = rest.get(end + 1..).unwrap_or_default();
+        let Some(id) = object_id(raw) else { continue };
+        if pins.len() >= MENTIONS {
+            // What is not checked must not pass.
+            return Err(Denial::new(Reason::BadRequest, "the body names more than 64 objects"));
         }
+        pins.push(id);
     }
-    pins
+    Ok(pins)
+}
+
+/// The object that a string names; `raw` is what stands between the quotes.
+fn object_id(raw: &[u8]) -> Option<HardPin> {
+    let text = std::str::from_utf8(raw).ok()?;
+    let decoded: Cow<'_, str> = if text.contains('\\') {
+        // Six bytes a character at most: longer ones are no ids.
+        let quoted = (raw.len() <= 6 * ID_LENGTH).then(|| format!("\"{text}\""))?;
+        serde_json::from_str::<String>(&quoted).ok()?.into()
+    } else {
+        text.into()
+    };
+    let (_, kind) = ID_HEADS.iter().find(|(head, _)| decoded.starts_with(head))?;
+    (decoded.len() <= ID_LENGTH).then(|| HardPin { kind: *kind, id: decoded.into_owned() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rule_speaks_of_one_level_unless_it_says_two_stars() {
-        let rule = |method: &str, path: &str| PassRule { method: method.into(), path: path.into() };
-        assert!(allows(&rule("GET", "/v1/files/*"), &Method::GET, "/v1/files/file-1"));
-        assert!(!allows(&rule("GET", "/v1/files/*"), &Method::GET, "/v1/files/file-1/content"));
-        assert!(allows(&rule("*", "/v1/files/**"), &Method::DELETE, "/v1/files/file-1/content"));
-        assert!(!allows(&rule("GET", "/v1/files/*"), &Method::POST, "/v1/files/file-1"));
-    }
 
     #[test]
     fn objects_are_read_from_paths_and_bodies() {
@@ -210,8 +197,30 @@ mod tests {
         assert_eq!(object_of("/v1/files"), (None, Some(PinKind::File)));
         assert_eq!(object_of("/v1/filesystem"), (None, None));
         assert_eq!(
-            mentioned(br#"{"input_file_id":"file-abc","x":["batch_1"],"text":"no file-here"}"#),
+            mentioned(br#"{"input_file_id":"file-abc","x":["batch_1"],"text":"no \"file-here"}"#)
+                .expect("few"),
             [pin(PinKind::File, "file-abc"), pin(PinKind::Batch, "batch_1")]
         );
+        assert_eq!(
+            mentioned(br#"{"a":"\u0066ile-abc"}"#).expect("few"),
+            [pin(PinKind::File, "file-abc")],
+            "however it is written"
+        );
+    }
+
+    #[test]
+    fn a_body_that_names_more_than_is_checked_is_refused() {
+        let body = format!("[{}]", vec!["\"file-1\""; MENTIONS + 1].join(","));
+        assert_eq!(mentioned(body.as_bytes()).expect_err("too many").reason, Reason::BadRequest);
+    }
+
+    #[test]
+    fn only_uploads_are_passed_on_unread() {
+        let with = |value| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
+        assert!(is_opaque(&with("Multipart/Form-Data; boundary=x")));
+        for kind in ["application/json", "Application/JSON", "text/plain", ""] {
+            assert!(!is_opaque(&with(kind)), "{kind}");
+        }
+        assert!(!is_opaque(&HeaderMap::new()));
     }
 }

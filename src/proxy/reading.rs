@@ -151,6 +151,11 @@ impl Reading {
         self.content || self.terminal
     }
 
+    /// The terminal event has come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.terminal
+    }
+
     /// An error in place of any content.
     pub(crate) fn fault_before_content(&self) -> Option<UpstreamFault> {
         if self.content { None } else { self.fault.clone() }

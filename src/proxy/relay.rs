@@ -32,6 +32,8 @@ use crate::{
 const WHOLE: usize = 1 << 20;
 /// What of a larger answer is kept to read its usage at the end.
 const READABLE: usize = 16 << 20;
+/// How long a provider may take to end a stream whose terminal event has come.
+const LAST_BYTE: Duration = Duration::from_secs(1);
 /// What is held of a stream's lifecycle events at most.
 const HELD: usize = 256 << 10;
 
@@ -82,10 +84,8 @@ pub(crate) struct Passage {
 /// The head of an answer as the client gets it.
 pub(crate) fn downward(head: &ResponseHeader, observe: bool) -> pingora::Result<ResponseHeader> {
     let mut down = ResponseHeader::build(head.status, Some(head.headers.len() + 6))?;
-    for (name, value) in &head.headers {
-        if headers::comes_down(name, observe) {
-            down.append_header(name.clone(), value.clone())?;
-        }
+    for (name, value) in headers::downward(&head.headers, observe) {
+        down.append_header(name.clone(), value.clone())?;
     }
     Ok(down)
 }
@@ -99,13 +99,12 @@ enum Next {
 }
 
 async fn next(line: &mut Downlink<'_>, answer: &mut Answer, until: Moment) -> Result<Next, Lost> {
-    let patience = clock::now().until(until);
-    let reading = pingora_timeout::timeout(patience, answer.connection.session.read_response_body());
-    Ok(match line.attend(reading).await? {
-        Ok(Ok(Some(chunk))) => Next::Chunk(chunk),
-        Ok(Ok(None)) => Next::End,
-        Ok(Err(_)) => Next::Broken,
-        Err(_) => Next::Timer,
+    let reading = answer.connection.session.read_response_body();
+    Ok(match line.attend_until(reading, until).await? {
+        Some(Ok(Some(chunk))) => Next::Chunk(chunk),
+        Some(Ok(None)) => Next::End,
+        Some(Err(_)) => Next::Broken,
+        None => Next::Timer,
     })
 }
 
@@ -162,7 +161,7 @@ async fn stream(
     } else {
         // Closes an HTTP/1.1 connection, resets an HTTP/2 stream: either way the provider stops
         // before its next event.
-        answer.connection.session.shutdown().await;
+        answer.connection.close().await;
     }
     ended
 }
@@ -194,8 +193,14 @@ impl Stream {
             }
             let step = match next(line, answer, until).await {
                 Ok(Next::Chunk(chunk)) => {
+                    let passed = self.pass(line, &chunk, hold_until, tap).await;
+                    // Counted from here: the time that our client takes to read is not the provider's.
                     idle_until = clock::now() + passage.timeouts.idle;
-                    self.pass(line, &chunk, hold_until, tap).await
+                    if tap.reading.is_over() {
+                        // All is said; only the end is awaited, so that the connection lives on.
+                        idle_until = idle_until.min(clock::now() + LAST_BYTE);
+                    }
+                    passed
                 }
                 Ok(Next::End) => return self.finish(line, tap).await,
                 Ok(Next::Broken) => Err(self.cut(tap.reading, Cut::Broken)),
@@ -209,12 +214,18 @@ impl Stream {
                         self.flush(line, tap).await
                     }
                 }
-                Err(lost) => Err(Ended::Lost(lost)),
+                Err(lost) => Err(self.left(lost, tap.reading)),
             };
             if let Err(ended) = step {
                 return ended;
             }
         }
+    }
+
+    /// The client's side ended. One that hangs up on the last event, as SDKs do, has got it all.
+    fn left(&self, lost: Lost, reading: &Reading) -> Ended {
+        let got_it_all = self.down.is_none() && self.reader.is_complete() && reading.fault.is_none();
+        if got_it_all && lost == Lost::Gone { Ended::Complete } else { Ended::Lost(lost) }
     }
 
     async fn pass(
@@ -341,29 +352,35 @@ async fn whole(
     tap: &mut Tap<'_>,
 ) -> Ended {
     let length = content_length(&answer.head);
-    let readable = !is_encoded(&answer.head.headers);
+    let mut readable = !is_encoded(&answer.head.headers);
     let mut down = Some(down);
+    // All of it until the head is sent; from then on what is needed to read its usage.
     let mut body = BytesMut::new();
-    let mut pending = BytesMut::new();
     let ended = loop {
         let until = (clock::now() + passage.timeouts.idle).min(passage.deadline);
         match next(line, &mut answer, until).await {
             Ok(Next::Chunk(chunk)) => {
-                if body.len() + chunk.len() <= READABLE {
+                if readable || down.is_some() {
                     body.extend_from_slice(&chunk);
                 }
-                pending.extend_from_slice(&chunk);
-                if pending.len() > WHOLE {
-                    if let Some(mut down) = down.take() {
-                        tap.content_is_sent();
-                        keep_length(&mut down, length);
-                        if let Err(lost) = line.head(down).await {
-                            break Ended::Lost(lost);
-                        }
+                let sent = if body.len() <= WHOLE && down.is_some() {
+                    Ok(())
+                } else if let Some(mut down) = down.take() {
+                    tap.content_is_sent();
+                    keep_length(&mut down, length);
+                    match line.head(down).await {
+                        Ok(()) => line.answer(Bytes::copy_from_slice(&body)).await,
+                        lost @ Err(_) => lost,
                     }
-                    if let Err(lost) = line.answer(pending.split().freeze()).await {
-                        break Ended::Lost(lost);
-                    }
+                } else {
+                    line.answer(chunk).await
+                };
+                if let Err(lost) = sent {
+                    break Ended::Lost(lost);
+                }
+                if body.len() > READABLE {
+                    readable = false;
+                    body = BytesMut::new();
                 }
             }
             Ok(Next::End) => break Ended::Complete,
@@ -374,7 +391,7 @@ async fn whole(
         }
     };
     if !matches!(ended, Ended::Complete) || !answer.sent {
-        answer.connection.session.shutdown().await;
+        answer.connection.close().await;
     } else {
         answer.connection.release().await;
     }
@@ -392,15 +409,12 @@ async fn whole(
             }
         }
     }
-    drop(body);
-    let rest = pending.freeze();
-    if let Some(mut down) = down {
-        keep_length(&mut down, Some(rest.len()));
-        if let Err(lost) = line.head(down).await {
-            return Ended::Lost(lost);
-        }
+    let Some(mut down) = down else { return Ended::Complete };
+    keep_length(&mut down, Some(body.len()));
+    if let Err(lost) = line.head(down).await {
+        return Ended::Lost(lost);
     }
-    match line.answer(rest).await {
+    match line.answer(body.freeze()).await {
         Ok(()) => Ended::Complete,
         Err(lost) => Ended::Lost(lost),
     }

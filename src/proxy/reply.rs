@@ -18,10 +18,10 @@ use crate::{
 
 /// Adds the `x-warmkey-*` headers, unless they are switched off.
 pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
-    let _ = head.insert_header("x-warmkey-request-id", x.id.to_string());
     if !x.snapshot.server.explain {
         return;
     }
+    let _ = head.insert_header("x-warmkey-request-id", x.id.to_string());
     if let Some(endpoint) = &x.endpoint {
         let _ = head.insert_header("x-warmkey-endpoint", endpoint.name().as_str());
     }
@@ -79,13 +79,18 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
     let Ok(mut head) = ResponseHeader::build(status, Some(10)) else { return Err(Lost::Gone) };
     let _ = head.insert_header(header::CONTENT_TYPE, "application/json");
     let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
-    let _ = head.insert_header("x-warmkey-reason", no.reason.label());
     if let Some(seconds) = no.retry_after_seconds() {
         let _ = head.insert_header(header::RETRY_AFTER, seconds);
     }
     explain(&mut head, x);
-    let _ = head.insert_header("x-warmkey-reason", no.reason.label());
-    send(line, x, head, body).await
+    if x.snapshot.server.explain {
+        let _ = head.insert_header("x-warmkey-reason", no.reason.label());
+    }
+    send(line, x, head, body).await?;
+    if no.close {
+        line.linger().await;
+    }
+    Ok(())
 }
 
 /// Passes a provider's error on, word by word. Only a 429's `retry-after` is made bearable: clients
@@ -112,6 +117,8 @@ pub(crate) async fn pass(
         let unsaid = x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.cooling.default_429);
         let after = last.retry_after().or(unsaid).unwrap_or_default();
         let _ = head.insert_header(header::RETRY_AFTER, denial::retry_after_seconds(after));
+        // Said once, and bearably: OpenAI's SDKs would believe this one first.
+        head.remove_header("retry-after-ms");
     }
     explain(&mut head, x);
     send(line, x, head, last.body.clone()).await
@@ -121,7 +128,7 @@ pub(crate) async fn pass(
 /// answer that is no stream can only be broken off.
 pub(crate) async fn interrupt(line: &mut Downlink<'_>, x: &mut Exchange, reason: Reason, message: &str) {
     if !line.takes_events() {
-        line.abort().await;
+        line.abort();
         return;
     }
     let dialect = x.dialect.unwrap_or(Dialect::OpenAiChat);

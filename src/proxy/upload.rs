@@ -17,6 +17,11 @@ use crate::{
 /// What a body may make us allocate before its first byte has arrived.
 const PRESIZE: u64 = 1 << 20;
 
+/// The largest window that a packed body may ask for: 8 MiB, as RFC 8878 recommends.
+const WINDOW_LOG: u32 = 23;
+/// What Pingora calls chunks that are none; the names are its own, and not exported.
+const MALFORMED: &[&str] = &["InvalidChunk", "InvalidTrailerEnd"];
+
 /// How a body is packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Packing {
@@ -37,7 +42,6 @@ pub(crate) struct Upload {
 /// asked for (`Expect: 100-continue`).
 pub(crate) fn check_head(session: &Session, bounds: &Bounds) -> Result<(), Denial> {
     let headers = &session.req_header().headers;
-    check_size(headers, bounds)?;
     if headers.contains_key(header::TRANSFER_ENCODING) && has_both_framings(session) {
         return Err(Denial::new(
             Reason::BadRequest,
@@ -137,14 +141,21 @@ pub(crate) async fn read(
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let mut held = buffers.share();
     let announced = content_length(&session.req_header().headers);
-    if !held.grow_to(announced.unwrap_or(0), bounds.max_buffered) {
+    // Asked for at once, so that what cannot be taken is not uploaded; taken as it arrives, so that
+    // nobody fills the buffers with announcements.
+    let room = bounds.max_buffered.saturating_sub(buffers.held());
+    if announced.unwrap_or(0) > room
+        || !held.grow_to(announced.unwrap_or(0).min(PRESIZE), bounds.max_buffered)
+    {
         return Err(buffers_full().closing());
     }
-    if expects {
-        // Pingora never answers this by itself, and curl waits a second for it.
-        session.downstream_session.write_continue_response().await.map_err(|_| client_gone())?;
-    }
-    let reading = receive(session, bounds, &mut held, announced);
+    let reading = async {
+        if expects {
+            // Pingora never answers this by itself, and curl waits a second for it.
+            session.downstream_session.write_continue_response().await.map_err(|_| client_gone())?;
+        }
+        receive(session, bounds, &mut held, announced).await
+    };
     // HTTP/2 reads have no time limit of their own, HTTP/1's is per read: bound the whole upload.
     let body = pingora_timeout::timeout(bounds.upload_timeout, reading).await.map_err(|_| {
         Denial::new(
@@ -157,7 +168,9 @@ pub(crate) async fn read(
         Packing::Plain => body,
         Packing::Gzip => unpack(flate2::read::MultiGzDecoder::new(&body[..]), bounds, &mut held)?,
         Packing::Zstd => {
-            let reader = zstd::Decoder::new(&body[..]).map_err(|_| broken_packing())?;
+            let mut reader = zstd::Decoder::new(&body[..]).map_err(|_| broken_packing())?;
+            // A few bytes may ask for a window of 128 MiB, which nobody counts.
+            reader.window_log_max(WINDOW_LOG).map_err(|_| broken_packing())?;
             unpack(reader, bounds, &mut held)?
         }
     };
@@ -171,6 +184,7 @@ async fn receive(
     announced: Option<u64>,
 ) -> Result<Bytes, Denial> {
     let Some(first) = next(session).await? else { return Ok(Bytes::new()) };
+    take(held, first.len() as u64, bounds)?;
     if announced == Some(first.len() as u64) {
         // The whole body in one read: the common case of small requests, no copy.
         return match next(session).await? {
@@ -185,14 +199,10 @@ async fn receive(
     body.extend_from_slice(&first);
     while let Some(chunk) = next(session).await? {
         let length = (body.len() + chunk.len()) as u64;
-        if length > bounds.max_body {
-            return Err(too_large(bounds).closing());
-        }
-        if !held.grow_to(length, bounds.max_buffered) {
-            return Err(buffers_full().closing());
-        }
+        take(held, length, bounds)?;
         if body.capacity() - body.len() < chunk.len() {
             // What was announced beyond the first megabyte is believed once that much has arrived.
+            take(held, announced.unwrap_or(0).max(length), bounds)?;
             let wanted = announced.unwrap_or(0).saturating_sub(body.len() as u64);
             body.reserve(usize::try_from(wanted).unwrap_or(0).max(chunk.len()));
         }
@@ -201,11 +211,19 @@ async fn receive(
     Ok(body.freeze())
 }
 
+/// Takes a share of the buffers for a body that is so long by now.
+fn take(held: &mut Held, length: u64, bounds: &Bounds) -> Result<(), Denial> {
+    if length > bounds.max_body {
+        return Err(too_large(bounds).closing());
+    }
+    if held.grow_to(length, bounds.max_buffered) { Ok(()) } else { Err(buffers_full().closing()) }
+}
+
 async fn next(session: &mut Session) -> Result<Option<Bytes>, Denial> {
     session.downstream_session.read_request_body().await.map_err(|fault| {
         if matches!(fault.etype(), pingora::ErrorType::ReadTimedout) {
             Denial::new(Reason::UploadTimeout, "the body stopped arriving").closing()
-        } else if matches!(fault.etype(), pingora::ErrorType::InvalidHTTPHeader) {
+        } else if MALFORMED.contains(&fault.etype().as_str()) {
             Denial::new(Reason::BadRequest, "the body's chunks are malformed").closing()
         } else {
             client_gone()

@@ -35,6 +35,14 @@ pub(super) struct Listeners {
     fds: Fds,
 }
 
+/// When each listener closes: once its value is `true`, or its sender is gone.
+pub(super) struct Stops {
+    /// With the drain.
+    pub data: watch::Receiver<bool>,
+    /// After it.
+    pub admin: watch::Receiver<bool>,
+}
+
 impl Listeners {
     /// Binds every address; port 0 becomes a free one.
     pub(super) fn bind(server: &ServerParams) -> anyhow::Result<Self> {
@@ -55,7 +63,7 @@ impl Listeners {
         conf: &Arc<ServerConf>,
         gateway: Gateway,
         admin: Admin,
-        stopping: &watch::Receiver<bool>,
+        stops: Stops,
         services: &mut JoinSet<()>,
     ) -> anyhow::Result<()> {
         let fds = Arc::new(Mutex::new(self.fds));
@@ -82,10 +90,9 @@ impl Listeners {
         }
         let mut people = Service::new("warmkey admin".to_owned(), HttpServer::new_app(admin));
         people.add_tcp(&self.admin.to_string());
-        let (stop, fds_of_data) = (stopping.clone(), Arc::clone(&fds));
-        services.spawn(async move { data.start_service(Some(fds_of_data), stop, 1).await });
-        let stop = stopping.clone();
-        services.spawn(async move { people.start_service(Some(fds), stop, 1).await });
+        let fds_of_data = Arc::clone(&fds);
+        services.spawn(async move { data.start_service(Some(fds_of_data), stops.data, 1).await });
+        services.spawn(async move { people.start_service(Some(fds), stops.admin, 1).await });
         Ok(())
     }
 }

@@ -121,8 +121,11 @@ async fn run(
         notes: config.notes.iter().map(ToString::to_string).collect(),
     };
     let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&upstreams));
-    let admin = Admin::new(Arc::clone(&live), config.server.admin, config.server.admin_token.clone());
-    listeners.start(&config.server, &conf, gateway, admin, &stopping, &mut services)?;
+    let admin = Admin::new(Arc::clone(&live), config.server.admin);
+    // Whoever watches a drain, watches it there: the admin listener stays until the end.
+    let (_open, admin_stopping) = watch::channel(false);
+    let stops = listen::Stops { data: stopping, admin: admin_stopping };
+    listeners.start(&config.server, &conf, gateway, admin, stops, &mut services)?;
     let mut upkeep = JoinSet::new();
     upkeep::start(&live, &upstreams, &mut upkeep);
     reload::start(&live, policy, path, &config, &mut upkeep);

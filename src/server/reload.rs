@@ -20,6 +20,7 @@ use crate::{
     config::{self, Config, ThisHost},
     live::Live,
     routing::Pinned,
+    snapshot::ServerParams,
     telemetry::Metrics,
 };
 
@@ -80,10 +81,29 @@ fn times(path: &Path, files: &[PathBuf]) -> Vec<Stamp> {
     std::iter::once(path).chain(files.iter().map(PathBuf::as_path)).map(stamp).collect()
 }
 
+/// What is bound stays bound, so that is what the new settings are held against: a file that is fine
+/// for a loopback listener must not open one that the world can reach.
+fn keep_listeners(old: &ServerParams, config: &mut Config) -> Result<(), &'static str> {
+    let new = &mut config.server;
+    if old.listen != new.listen || old.admin != new.admin || old.tls != new.tls || old.threads != new.threads
+    {
+        tracing::warn!("listeners or threads changed: that takes effect with a restart");
+    }
+    new.listen.clone_from(&old.listen);
+    new.admin = old.admin;
+    new.tls.clone_from(&old.tls);
+    new.threads = old.threads;
+    let is_open = new.open || config.callers.is_empty();
+    if is_open && new.listen.iter().any(|address| !address.ip().is_loopback()) {
+        return Err("they would let anybody call, and the data listener is not on loopback");
+    }
+    Ok(())
+}
+
 /// Reads the settings again. On success says which files they came from.
 fn reload(live: &Live, policy: &Pinned, path: &Path) -> Option<(Vec<PathBuf>, Arc<Pinned>)> {
     let result = |label| Metrics::global().reloads.with_label_values(&[label]).inc();
-    let config = match config::load(path, &ThisHost) {
+    let mut config = match config::load(path, &ThisHost) {
         Ok(config) => config,
         Err(faults) => {
             result("refused");
@@ -92,8 +112,10 @@ fn reload(live: &Live, policy: &Pinned, path: &Path) -> Option<(Vec<PathBuf>, Ar
         }
     };
     let old = live.snapshot.load_full();
-    if old.server.listen != config.server.listen || old.server.admin != config.server.admin {
-        tracing::warn!("listeners changed: that takes effect with a restart");
+    if let Err(fault) = keep_listeners(&old.server, &mut config) {
+        result("refused");
+        tracing::error!(file = %path.display(), fault, "settings refused, keeping the old ones");
+        return None;
     }
     // The same sessions, under the new knobs.
     let policy = Arc::new(policy.with_params(build::policy(&config)));
@@ -109,5 +131,22 @@ fn reload(live: &Live, policy: &Pinned, path: &Path) -> Option<(Vec<PathBuf>, Ar
             tracing::error!(file = %path.display(), %fault, "settings do not fit together, keeping the old ones");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_never_opens_a_listener_that_the_world_can_reach() {
+        let demo = || config::demo(&ThisHost).expect("the demo is well-formed");
+        let mut bound = demo().server;
+        let mut config = demo();
+        assert!(config.callers.is_empty(), "anybody may call the demo");
+        assert_eq!(keep_listeners(&bound, &mut config), Ok(()));
+        bound.listen = vec![std::net::SocketAddr::from(([0, 0, 0, 0], 8080))];
+        assert!(keep_listeners(&bound, &mut config).is_err());
+        assert_eq!(config.server.listen, bound.listen, "what is bound is what counts");
     }
 }

@@ -10,6 +10,7 @@ use std::{
     path::Path,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -61,9 +62,13 @@ pub(super) fn restore(live: &Live, file: Option<&Path>) {
     }
 }
 
+/// One writer at a time: the last save of a drain may meet a periodic one that is not done yet.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// Writes the file.
 pub(super) fn save(live: &Live, file: Option<&Path>) {
     let Some(file) = file else { return };
+    let _writing = WRITING.lock();
     let (now, unix) = (clock::now(), clock::unix_now());
     let state = State {
         version: VERSION,

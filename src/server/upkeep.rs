@@ -36,11 +36,14 @@ pub(super) async fn first_checks(live: &Arc<Live>, upstreams: &Arc<Upstreams>) {
         }
         if let Some(check) = endpoint.claim_first_check(clock::now()) {
             let (upstreams, endpoint) = (Arc::clone(upstreams), Arc::clone(endpoint));
+            let snapshot = Arc::clone(&snapshot);
             checks.spawn(async move {
                 let found = check_key(&upstreams, &endpoint, check, None).await;
                 if found == Checked::Unknown {
                     tracing::warn!(endpoint = %endpoint.name(), "key not checked: the provider did not answer");
                 }
+                // Who shares limits is known better now.
+                snapshot.rings.reweigh();
             });
         }
     }
@@ -49,21 +52,27 @@ pub(super) async fn first_checks(live: &Arc<Live>, upstreams: &Arc<Upstreams>) {
         tracing::warn!("some keys are not checked yet; serving all the same");
         checks.detach_all();
     }
-    snapshot.rings.reweigh();
 }
 
 async fn check_keys(live: Arc<Live>, upstreams: Arc<Upstreams>) {
+    // Held here, so that they end with this loop.
+    let mut checks = JoinSet::new();
     loop {
         tokio::select! {
             () = live.check_wanted.notified() => {}
             () = tokio::time::sleep(CHECKS) => {}
         }
+        while checks.try_join_next().is_some() {}
         let snapshot = live.snapshot.load_full();
         for endpoint in snapshot.pool.endpoints() {
             if let Some(check) = endpoint.claim_check(clock::now()) {
                 let (upstreams, endpoint) = (Arc::clone(&upstreams), Arc::clone(endpoint));
                 let model = snapshot.models.served_by(&endpoint);
-                tokio::spawn(async move { check_key(&upstreams, &endpoint, check, model.as_deref()).await });
+                let snapshot = Arc::clone(&snapshot);
+                checks.spawn(async move {
+                    check_key(&upstreams, &endpoint, check, model.as_deref()).await;
+                    snapshot.rings.reweigh();
+                });
             }
         }
     }

@@ -7,9 +7,7 @@ use pingora_prometheus::prometheus::{
     self, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use crate::types::{
-    AffinityReason, AffinityResult, AttemptRecord, Dialect, NanoUsd, Outcome, Receipt, Usage,
-};
+use crate::types::{AffinityReason, AffinityResult, AttemptRecord, Dialect, NanoUsd, Receipt, Usage};
 
 /// Seconds: from a cached answer to a slow reasoning model.
 const LONG: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -126,7 +124,8 @@ impl Metrics {
         if let Some(first) = receipt.timings.first_token {
             self.first_token.observe(first.as_secs_f64());
         }
-        if receipt.outcome != Outcome::Denied {
+        // Without a call there is nothing that it was in front of.
+        if !receipt.attempts.is_empty() {
             self.overhead.observe(receipt.timings.overhead.as_secs_f64());
         }
     }
@@ -238,7 +237,7 @@ mod tests {
         metrics.refresh_ratio();
         assert!((metrics.hit_ratio.get() - 0.25).abs() < 1e-9);
         for family in registry.gather() {
-            assert!(family.get_name().starts_with("warmkey_"), "{}", family.get_name());
+            assert!(family.name().starts_with("warmkey_"), "{}", family.name());
         }
     }
 }

@@ -98,6 +98,19 @@ const SPENT: [&str; 12] = [
     "billing_error",
 ];
 
+/// Beginnings of the `error.code`s of events that are about the request.
+const REQUEST_CODES: [&str; 9] = [
+    "invalid_",
+    "context_length_exceeded",
+    "content_policy_violation",
+    "content_filter",
+    "cyber_policy",
+    "bio_policy",
+    "unsupported_",
+    "image_",
+    "string_above_max_length",
+];
+
 const OVERLOADED: [&str; 4] = ["overloaded_error", "slow_down", "server_overloaded", "engine_overloaded"];
 
 /// What the answer with this status, these headers and this error means. An empty fault is fine:
@@ -141,8 +154,14 @@ pub fn classify_event(fault: &UpstreamFault, asked: &Asked, now: UnixTime) -> Ve
         "authentication_error" => 401,
         "permission_error" => 403,
         "invalid_request_error" | "request_too_large" | "not_found_error" => 400,
-        _ if fault.code == "rate_limit_exceeded" => 429,
-        _ => 500,
+        _ => match fault.code.as_str() {
+            "rate_limit_exceeded" => 429,
+            "invalid_api_key" => 401,
+            // `response.failed` has a code only; what begins so is about the request (providers 2.3),
+            // and must neither be carried around nor count against anybody.
+            code if REQUEST_CODES.iter().any(|head| code.starts_with(head)) => 400,
+            _ => 500,
+        },
     };
     classify(status, &HeaderMap::new(), fault, asked, now)
 }

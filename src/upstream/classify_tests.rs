@@ -168,3 +168,18 @@ proptest! {
         let _ = classify_event(&fault, &ASKED, NOW);
     }
 }
+
+#[test]
+fn an_event_about_the_request_is_the_requests_own_fault() {
+    let event = |code: &str| {
+        let fault = UpstreamFault { code: code.into(), ..UpstreamFault::default() };
+        classify_event(&fault, &ASKED, NOW)
+    };
+    for code in ["invalid_prompt", "context_length_exceeded", "invalid_image_url", "image_too_large"] {
+        assert_eq!(event(code).failure(false), None, "{code}");
+    }
+    assert_eq!(event("server_error"), Verdict::ServerError);
+    assert_eq!(event(""), Verdict::ServerError);
+    assert_eq!(event("invalid_api_key"), Verdict::KeySuspect(KeyTrouble::Invalid));
+    assert!(matches!(event("rate_limit_exceeded"), Verdict::RateLimited(_)));
+}

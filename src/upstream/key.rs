@@ -41,6 +41,14 @@ pub enum KeyTrouble {
 }
 
 impl KeyTrouble {
+    /// Providers list their models also to accounts that cannot pay.
+    const fn is_about_money(self) -> bool {
+        match self {
+            Self::Billing | Self::SpendCap => true,
+            Self::Invalid | Self::Forbidden => false,
+        }
+    }
+
     /// The label in logs, metrics and `/status`.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -148,8 +156,8 @@ impl KeyGate {
             inner.since = now;
             inner.next_check = now;
             self.state.store(SUSPECT, Ordering::Release);
-        } else if trouble == KeyTrouble::SpendCap {
-            // The only trouble that a free call would not show: it decides the kind of check.
+        } else if trouble.is_about_money() {
+            // Trouble that a free call would not show: it decides the kind of check.
             inner.trouble = Some(trouble);
         }
         inner.check == 0
@@ -200,11 +208,10 @@ impl KeyGate {
         Some(KeyCheck {
             gate: Arc::clone(self),
             number: inner.check,
-            wanted: match inner.trouble {
-                Some(KeyTrouble::SpendCap) => CheckKind::Generate,
-                Some(KeyTrouble::Invalid | KeyTrouble::Billing | KeyTrouble::Forbidden) | None => {
-                    CheckKind::ListModels
-                }
+            wanted: if inner.trouble.is_some_and(KeyTrouble::is_about_money) {
+                CheckKind::Generate
+            } else {
+                CheckKind::ListModels
             },
             recheck,
         })
@@ -325,11 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn a_spend_cap_is_checked_with_a_generation() {
-        let gate = gate();
-        gate.suspect(KeyTrouble::Invalid, at(1));
-        gate.suspect(KeyTrouble::SpendCap, at(1));
-        assert_eq!(gate.claim_check(false, RECHECK, at(1)).unwrap().wanted(), CheckKind::Generate);
+    fn what_is_about_money_is_checked_with_a_generation() {
+        for trouble in [KeyTrouble::SpendCap, KeyTrouble::Billing] {
+            let gate = gate();
+            gate.suspect(KeyTrouble::Invalid, at(1));
+            gate.suspect(trouble, at(1));
+            assert_eq!(gate.claim_check(false, RECHECK, at(1)).unwrap().wanted(), CheckKind::Generate);
+        }
     }
 
     #[test]

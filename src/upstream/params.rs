@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use globset::{GlobBuilder, GlobMatcher};
+
 use crate::types::{DomainName, EndpointName, Family, ProviderName, Secret};
 
 /// How the upstream key is sent.
@@ -123,12 +125,28 @@ pub struct CacheLife {
 }
 
 /// A method and a path pattern that may pass through untouched.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct PassRule {
-    /// An upper-case method, or `*`.
-    pub method: String,
-    /// A glob over the normalised path; `*` does not cross `/`, `**` does.
-    pub path: String,
+    method: String,
+    path: GlobMatcher,
+}
+
+impl PassRule {
+    /// A rule for an upper-case method, or `*` for all; and a glob over the normalised path, in which
+    /// `*` does not cross `/` and `**` does.
+    ///
+    /// # Errors
+    /// When the path is no glob.
+    pub fn new(method: &str, path: &str) -> Result<Self, globset::Error> {
+        let glob = GlobBuilder::new(path).literal_separator(true).build()?;
+        Ok(Self { method: method.to_owned(), path: glob.compile_matcher() })
+    }
+
+    /// Whether it allows a method on a normalised path.
+    #[must_use]
+    pub fn allows(&self, method: &str, path: &str) -> bool {
+        (self.method == "*" || self.method == method) && self.path.is_match(path)
+    }
 }
 
 /// One provider.
@@ -210,4 +228,18 @@ pub struct ModelParams {
     pub upstream_name: Option<String>,
     /// Its class, where several models share limits (`sonnet-4`); `None` is the name itself.
     pub class: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_speaks_of_one_level_unless_it_says_two_stars() {
+        let allows = |method, glob, asked, path| PassRule::new(method, glob).unwrap().allows(asked, path);
+        assert!(allows("GET", "/v1/files/*", "GET", "/v1/files/file-1"));
+        assert!(!allows("GET", "/v1/files/*", "GET", "/v1/files/file-1/content"));
+        assert!(allows("*", "/v1/files/**", "DELETE", "/v1/files/file-1/content"));
+        assert!(!allows("GET", "/v1/files/*", "POST", "/v1/files/file-1"));
+    }
 }

@@ -103,7 +103,8 @@ impl Slot {
     pub fn failed(&mut self, failure: &Failure, now: Moment) -> Effect {
         match *failure {
             Failure::Connect | Failure::Timeout | Failure::Broken => self.host_failed(false, now),
-            Failure::ServerError => self.host_failed(self.repeated, now),
+            // Paths that nobody else uses say nothing of the calls that everybody makes.
+            Failure::ServerError => self.host_failed(self.repeated || self.lane == Lane::PASSTHROUGH, now),
             Failure::Overloaded { .. } => match self.endpoint.provider.params.overload {
                 // It is alive and all its accounts are as busy: taking it out would help nobody.
                 Overload::Stay => {

@@ -104,6 +104,8 @@ impl Case {
             }
             // Only a stream has a time for its first byte; the rest has its total.
             Fault::HangBeforeHeader => streamed(fallback, expect(Denied(504), Stayed, Untouched, 1)),
+            // A stream that is reset on a connection that lives was worked on: it may be billed.
+            Fault::CloseBeforeHeader if self.wire.is_h2() => fallback,
             // On a connection that was used before: it may have been closed for all we know.
             Fault::CloseBeforeHeader | Fault::ResetBeforeHeader => again,
             Fault::GoAway | Fault::RefusedStream => again,

@@ -6,20 +6,24 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt::Write as _,
     io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::Pin,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::body::{Frame, Incoming};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -200,7 +204,7 @@ impl Gateway {
         let kept = Arc::clone(&log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = errors.next_line().await {
-                let mut kept = kept.lock().expect("not poisoned");
+                let mut kept = kept.lock();
                 kept.push_str(&line);
                 kept.push('\n');
             }
@@ -211,7 +215,7 @@ impl Gateway {
             while data.is_none() || admin.is_none() {
                 let Ok(Some(line)) = lines.next_line().await else {
                     let _ = child.wait().await;
-                    panic!("the gateway did not start:\n{}\n{text}", log.lock().expect("not poisoned"));
+                    panic!("the gateway did not start:\n{}\n{text}", log.lock());
                 };
                 let address = || line.rsplit("//").next().and_then(|text| text.parse().ok());
                 match line.split_whitespace().next() {
@@ -233,7 +237,45 @@ impl Gateway {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("not poisoned").clone()
+        self.log.lock().clone()
+    }
+
+    /// Waits until it has logged this; returns the log.
+    pub async fn logged(&self, text: &str) -> String {
+        let looking = async {
+            while !self.log().contains(text) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, looking).await.is_err() {
+            panic!("`{text}` is not in the log:\n{}", self.log());
+        }
+        self.log()
+    }
+
+    /// Asserts that nothing panicked so far.
+    #[track_caller]
+    pub fn assert_no_panic(&self) {
+        let log = self.log();
+        assert!(!log.contains("panicked"), "{log}");
+    }
+
+    /// Waits until so many requests were booked with this outcome, and asserts that it is not more.
+    pub async fn booked(&self, outcome: &str, count: u32) {
+        let label = format!("outcome=\"{outcome}\"");
+        let waiting = async {
+            while self.metric("requests_total", &[&label]).await < f64::from(count) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        let booked = self.metric("requests_total", &[&label]).await;
+        assert!(
+            in_time && (booked - f64::from(count)).abs() < 0.5,
+            "{booked} and not {count} requests ended `{outcome}`\n{}\n{}",
+            self.metrics().await,
+            self.log()
+        );
     }
 
     /// Sends it a signal.
@@ -355,6 +397,36 @@ pub struct Ask {
     url: String,
     headers: Vec<(String, String)>,
     pub body: Bytes,
+    http2: bool,
+    /// Without a length, in pieces of this many bytes.
+    pieces: Option<usize>,
+    /// The body never ends.
+    stalls: bool,
+}
+
+type Outgoing = BoxBody<Bytes, Infallible>;
+
+/// A body that does not say how long it is.
+struct Pieces {
+    rest: Bytes,
+    bytes: usize,
+    stalls: bool,
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let n = self.bytes.min(self.rest.len());
+        if n == 0 && self.stalls {
+            return Poll::Pending;
+        }
+        Poll::Ready((n > 0).then(|| Ok(Frame::data(self.rest.split_to(n)))))
+    }
 }
 
 /// An answer, read whole.
@@ -379,7 +451,19 @@ impl Ask {
     pub fn new(url: String, body: Value) -> Self {
         let body = serde_json::to_vec(&body).expect("JSON").into();
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { method: Method::POST, url, headers, body }
+        Self { method: Method::POST, url, headers, body, http2: false, pieces: None, stalls: false }
+    }
+
+    /// Speaks HTTP/2 from the first byte (prior knowledge).
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
+        self
+    }
+
+    /// Sends the body without a length (HTTP/1.1: chunked), in pieces of this many bytes.
+    pub fn pieces(mut self, bytes: usize) -> Self {
+        self.pieces = Some(bytes);
+        self
     }
 
     pub fn method(mut self, method: Method) -> Self {
@@ -403,6 +487,12 @@ impl Ask {
         self
     }
 
+    /// Sends the body in pieces, and never its end.
+    pub fn stalling(mut self) -> Self {
+        self.stalls = true;
+        self.pieces(16)
+    }
+
     /// Changes the JSON body.
     pub fn with(mut self, change: impl FnOnce(&mut Value)) -> Self {
         let mut value = serde_json::from_slice(&self.body).expect("JSON");
@@ -416,12 +506,16 @@ impl Ask {
         self.with(|body| body["stream"] = json!(stream))
     }
 
-    fn request(&self) -> Request<Full<Bytes>> {
+    fn request(&self) -> Request<Outgoing> {
         let mut request = Request::builder().method(self.method.clone()).uri(&self.url);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request.body(Full::new(self.body.clone())).expect("a request")
+        let body = match self.pieces {
+            None => Full::new(self.body.clone()).boxed(),
+            Some(bytes) => Pieces { rest: self.body.clone(), bytes, stalls: self.stalls }.boxed(),
+        };
+        request.body(body).expect("a request")
     }
 
     /// Sends it on a connection of its own, which the stream keeps.
@@ -430,7 +524,8 @@ impl Ask {
     }
 
     pub async fn try_open(&self) -> Result<Stream, hyper_util::client::legacy::Error> {
-        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let client: Client<_, Outgoing> =
+            Client::builder(TokioExecutor::new()).http2_only(self.http2).build_http();
         let answer = within("an answer begins", client.request(self.request())).await?;
         let (head, body) = answer.into_parts();
         Ok(Stream { status: head.status, headers: head.headers, body, read: Vec::new() })
@@ -444,7 +539,11 @@ impl Ask {
 
 /// A plain GET.
 pub async fn get(url: &str) -> Reply {
-    Ask { method: Method::GET, url: url.to_owned(), headers: Vec::new(), body: Bytes::new() }.send().await
+    let nothing = Bytes::new();
+    let (url, headers) = (url.to_owned(), Vec::new());
+    Ask { method: Method::GET, url, headers, body: nothing, http2: false, pieces: None, stalls: false }
+        .send()
+        .await
 }
 
 impl Stream {

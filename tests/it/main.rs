@@ -10,8 +10,15 @@
 )]
 
 mod harness;
+mod wire;
 
+mod bad_input;
+mod bytes;
 mod cooling;
+mod cut;
+mod drain;
 mod faults;
+mod lockstep;
+mod odd_clients;
 mod smoke;
 mod transport;

@@ -114,13 +114,14 @@ fn element(
 /// Passes a member's value and pins the request to a file in it, wherever the dialects put one:
 /// `file_id`, `source.file_id`, `file.file_id`, and the same in the blocks of a tool's result.
 pub(crate) fn file(walker: &mut Walker<'_>, found: &mut Found<'_>, key: &Key<'_>) -> Result<(), ScanError> {
+    plainly(key)?;
     match (key.raw, walker.kind()?) {
         (b"file_id", Kind::String) => {
             let id = walker.string()?;
             found.pin(PinKind::File, "file_id", &id)
         }
         (b"source" | b"file", Kind::Object) => {
-            walker.members(|walker, key| match (key.raw, walker.kind()?) {
+            walker.members(|walker, key| match (plainly(&key)?, walker.kind()?) {
                 (b"file_id", Kind::String) => {
                     let id = walker.string()?;
                     found.pin(PinKind::File, "file_id", &id)
@@ -142,6 +143,37 @@ pub(crate) fn file(walker: &mut Walker<'_>, found: &mut Found<'_>, key: &Key<'_>
     }
 }
 
+/// A key that is written with escapes: no client does so, but one that wants us to read one request
+/// and the provider another.
+fn plainly<'a>(key: &Key<'a>) -> Result<&'a [u8], ScanError> {
+    if memchr::memchr(b'\\', key.raw).is_none() {
+        return Ok(key.raw);
+    }
+    Err(ScanError {
+        message: "the name of a member of the prompt is written with escapes".to_owned(),
+        field: None,
+        offset: key.start,
+    })
+}
+
+/// The container that a tool runs in, by id, or the files that it is made with.
+fn container(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
+    match walker.kind()? {
+        Kind::String => {
+            let id = walker.string()?;
+            found.pin(PinKind::Container, "container", &id)
+        }
+        Kind::Object => walker.members(|walker, key| match (plainly(&key)?, walker.kind()?) {
+            (b"file_ids", Kind::Array) => walker.elements(|walker| match walker.string_or_skip()? {
+                Some(id) => found.pin(PinKind::File, "file_ids", &id),
+                None => Ok(()),
+            }),
+            _ => walker.pass().map_err(ScanError::from),
+        }),
+        Kind::Array | Kind::Scalar => walker.pass().map_err(ScanError::from),
+    }
+}
+
 /// Reads `tools`: every definition is a block.
 pub(crate) fn tools(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
     match walker.kind()? {
@@ -154,8 +186,9 @@ pub(crate) fn tools(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<()
             let mut marker = Marker::default();
             walker.members(|walker, key| {
                 marker.passed(&key);
-                match key.raw {
+                match plainly(&key)? {
                     b"cache_control" => marker.read(walker, found, &key),
+                    b"container" => container(walker, found),
                     _ => walker.pass().map_err(ScanError::from),
                 }
             })?;

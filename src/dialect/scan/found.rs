@@ -14,7 +14,7 @@ use crate::{
 /// As many ids as [`RequestView::tool_result_ids`] promises.
 const MAX_RESULTS: usize = 64;
 /// As many pins as [`RequestView::pins`] promises.
-const MAX_PINS: usize = 16;
+const MAX_PINS: usize = 64;
 
 /// The view in the making; spans are decoded at the end, and only those that are kept.
 pub(crate) struct Found<'a> {
@@ -153,11 +153,16 @@ impl<'a> Found<'a> {
         if id.is_empty() {
             return Ok(());
         }
+        let id_at = id.start;
         let id = self
             .decode_id(id)
             .ok_or_else(|| ScanError::of(field, "is not an id that an object can have", id.start))?;
         let pin = HardPin { kind, id };
-        if self.pins.len() < MAX_PINS && !self.pins.contains(&pin) {
+        if !self.pins.contains(&pin) {
+            // What is not checked must not pass: it may be somebody else's.
+            if self.pins.len() >= MAX_PINS {
+                return Err(ScanError::of(field, "names more than 64 objects with the others", id_at));
+            }
             self.pins.push(pin);
         }
         Ok(())
