@@ -1,12 +1,9 @@
 //! What a failure cools, for how long, and who is spared.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use warmkey::{
     sim::{Door, Fault, RetryHint, Rule, Sim, SimConfig},
     types::Dialect,

@@ -1,18 +1,17 @@
 //! Connections to providers: certificates, HTTP/2, stale connections, uploads that are answered
 //! early, and answers that break off within an event.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
+    time::Instant,
 };
 use warmkey::{
     sim::{Alpn, Fault, Sim, SimConfig},
@@ -204,7 +203,7 @@ async fn raw_provider(script: Script) -> std::net::SocketAddr {
     let addr = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let (pieces, end) = script.lock().expect("not poisoned").clone();
+            let (pieces, end) = script.lock().clone();
             tokio::spawn(async move { drop(answer(tcp, &pieces, end).await) });
         }
     });
@@ -281,7 +280,7 @@ async fn a_stream_that_dies_within_an_event_ends_in_one_whole_error_event() {
                 let odd = [13, head.len() - 31, head.len() - 1, bytes.len()];
                 let mut from = 0;
                 let pieces = odd.map(|to| bytes.slice(std::mem::replace(&mut from, to)..to)).to_vec();
-                *script.lock().expect("not poisoned") = (pieces, end);
+                *script.lock() = (pieces, end);
                 let reply = gateway.ask(dialect).stream(true).send().await;
                 let case = format!("{dialect} {end:?} cut at {cut}");
                 assert!(!reply.broken, "{case}");
