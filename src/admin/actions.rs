@@ -31,7 +31,10 @@ pub(super) fn act(live: &Live, path: &str, query: &str, now: Moment) -> Answer {
         "cool" => match span(query) {
             Some(span) => endpoint.cool(span, now),
             None => {
-                return text(StatusCode::BAD_REQUEST, "`for` takes a time up to a day: `?for=60s`, `?for=1h30m`\n");
+                return text(
+                    StatusCode::BAD_REQUEST,
+                    "`for` takes a time up to a day: `?for=60s`, `?for=1h30m`\n",
+                );
             }
         },
         _ => return text(StatusCode::NOT_FOUND, "the actions are `drain`, `readmit` and `cool`\n"),
