@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+// Pingora's own, so that families stand in the registry that its exporter reads.
+use pingora_prometheus::prometheus::{
+    self, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
 use crate::types::{AffinityReason, AffinityResult, AttemptRecord, Dialect, NanoUsd, Receipt, Usage};

@@ -624,8 +624,8 @@ impl Gateway {
 
     /// The state of one endpoint.
     pub async fn state_of(&self, name: &str) -> String {
-        let status = self.status().await;
-        Self::endpoint_in(&status, name)["state"].as_str().expect("a word").to_owned()
+        let reply = get(&format!("http://{}/status?sessions=0", self.admin)).await;
+        Self::endpoint_in(&reply.json(), name)["state"].as_str().expect("a word").to_owned()
     }
 
     /// Ends every cooling of an endpoint, as an operator does.
@@ -661,6 +661,14 @@ impl Reply {
             Dialect::OpenAiChat => assert_eq!(last, "[DONE]"),
             Dialect::OpenAiResponses => assert_eq!(last["type"], "response.completed"),
         }
+    }
+}
+
+impl Ask {
+    /// The same to another URL.
+    pub fn to(mut self, url: String) -> Self {
+        self.url = url;
+        self
     }
 }
 
