@@ -156,7 +156,6 @@ async fn stream(
         down: Some(down),
     };
     let ended = stream.run(line, &mut answer, passage, tap).await;
-    tap.reading.last_sequence = stream.reader.last_sequence();
     if matches!(ended, Ended::Complete) && answer.sent && answer.connection.session.response_done() {
         answer.connection.release().await;
     } else {
@@ -242,6 +241,8 @@ impl Stream {
         } else {
             self.reader.push(chunk, &mut |signal| tap.reading.see(&signal, now))
         };
+        // Not at the stream's end: an event of which the end is missing is not forwarded.
+        tap.reading.last_sequence = self.reader.last_sequence();
         tap.reading.report(tap.flight, now);
         if self.down.is_some() {
             if let Some(fault) = tap.reading.fault_before_content() {
