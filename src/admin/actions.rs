@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{Answer, JSON, text};
-use crate::{clock::Moment, live::Live};
+use crate::{clock::Moment, config::parse_duration, live::Live};
 
 /// How long an endpoint rests when nobody says for how long.
 const REST: Duration = Duration::from_secs(60);
@@ -31,7 +31,10 @@ pub(super) fn act(live: &Live, path: &str, query: &str, now: Moment) -> Answer {
         "cool" => match span(query) {
             Some(span) => endpoint.cool(span, now),
             None => {
-                return text(StatusCode::BAD_REQUEST, "`for` takes whole seconds, 1 to 86400: `?for=60s`\n");
+                return text(
+                    StatusCode::BAD_REQUEST,
+                    "`for` takes a time up to a day: `?for=60s`, `?for=1h30m`\n",
+                );
             }
         },
         _ => return text(StatusCode::NOT_FOUND, "the actions are `drain`, `readmit` and `cool`\n"),
@@ -45,9 +48,8 @@ pub(super) fn act(live: &Live, path: &str, query: &str, now: Moment) -> Answer {
 
 fn span(query: &str) -> Option<Duration> {
     let Some(given) = query.split('&').find_map(|pair| pair.strip_prefix("for=")) else { return Some(REST) };
-    let seconds: u64 = given.trim_end_matches('s').parse().ok()?;
-    let span = Duration::from_secs(seconds);
-    (!span.is_zero() && span <= LONGEST).then_some(span)
+    let seconds = given.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| parse_duration(given)).filter(|span| !span.is_zero() && *span <= LONGEST)
 }
 
 #[cfg(test)]
@@ -59,7 +61,10 @@ mod tests {
         assert_eq!(span(""), Some(REST));
         assert_eq!(span("for=5s"), Some(Duration::from_secs(5)));
         assert_eq!(span("for=90"), Some(Duration::from_secs(90)));
-        for bad in ["for=0", "for=-1", "for=1h", "for=999999999"] {
+        // As `warmkey endpoint cool` writes it.
+        assert_eq!(span("for=1m"), Some(REST));
+        assert_eq!(span("for=1h30m"), Some(Duration::from_secs(5_400)));
+        for bad in ["for=0", "for=-1", "for=x", "for=2d", "for=999999999"] {
             assert_eq!(span(bad), None, "{bad}");
         }
     }

@@ -112,8 +112,11 @@ fn judge(fault: &pingora::Error, maybe_stale: bool) -> Failure {
         RetryType::Decided(retry) => retry,
         RetryType::ReusedOnly => maybe_stale,
     };
-    let closed =
-        matches!(fault.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
+    let reset = fault.root_cause().downcast_ref::<h2::Error>().is_some_and(|e| e.is_reset() && e.is_remote());
+    let closed = matches!(
+        fault.etype(),
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
+    ) && !reset;
     if unprocessed || (maybe_stale && closed) {
         return Failure::Stale;
     }
@@ -335,7 +338,6 @@ mod tests {
         let fault = |kind| pingora::Error::new(kind);
         assert_eq!(judge(&fault(ErrorType::ConnectionClosed), true), Failure::Stale);
         assert_eq!(judge(&fault(ErrorType::ConnectionClosed), false), Failure::Broken);
-        assert_eq!(judge(&fault(ErrorType::H2Error), true), Failure::Broken, "reset by the provider");
         let mut refused = fault(ErrorType::H2Error);
         refused.retry = true.into();
         assert_eq!(judge(&refused, false), Failure::Stale, "REFUSED_STREAM, or a GOAWAY before it");

@@ -5,7 +5,6 @@ use http::HeaderMap;
 
 use super::{denial::Denial, exchange::Exchange};
 use crate::{
-    clock,
     dialect::{self, ModelListing},
     types::{Family, ModelName, Reason},
     upstream::Model,
@@ -25,7 +24,7 @@ pub(crate) fn list(x: &Exchange, family: Family, id: Option<&str>) -> Result<Byt
         .models
         .models()
         .filter(|model| offered(x, model, family))
-        .map(|model| listing(model))
+        .map(|model| listing(x, model))
         .collect();
     match id {
         None => Ok(dialect::models(family, &listings)),
@@ -46,11 +45,11 @@ fn offered(x: &Exchange, model: &Model, family: Family) -> bool {
         && x.snapshot.callers.of_name(&x.caller).is_none_or(|caller| caller.may_use(name))
 }
 
-fn listing(model: &Model) -> ModelListing {
+fn listing(x: &Exchange, model: &Model) -> ModelListing {
     ModelListing {
         id: ModelName::clone(&model.label),
         display_name: model.label.to_string(),
-        created: i64::try_from(clock::unix_now().0.as_secs()).unwrap_or(0),
+        created: i64::try_from(x.snapshot.loaded.0.as_secs()).unwrap_or(0),
         owned_by: model.family.label().to_owned(),
     }
 }

@@ -75,12 +75,18 @@ fn route(path: &str) -> Route {
     }
 }
 
+/// What stands where an id would, but is a call of its own.
+const VERBS: [&str; 2] = ["compact", "input_tokens"];
+
 fn nested(below: &str) -> Route {
     if let Some(id) = below.strip_prefix("/models/").filter(|id| !id.is_empty()) {
         return Route::Models(Some(id.to_owned()));
     }
     let Some(rest) = below.strip_prefix("/responses/") else { return Route::Other };
     let (id, action) = rest.split_once('/').unwrap_or((rest, ""));
+    if VERBS.contains(&id) {
+        return Route::Other;
+    }
     match action {
         "" | "cancel" | "input_items" if !id.is_empty() => {
             Route::Object { kind: PinKind::Response, id: id.to_owned() }
@@ -162,6 +168,7 @@ mod tests {
         assert_eq!(at("/v1/responses/resp_1").route, object("resp_1"));
         assert_eq!(at("/v1/responses/resp_1/cancel").route, object("resp_1"));
         assert_eq!(at("/v1/responses/resp_1/other").route, Route::Other);
+        assert_eq!(at("/v1/responses/compact").route, Route::Other);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The order of the verbs for one call: choose, forward, relay, and again while nothing of an answer
 //! has reached the client and something is left to try.
 
+mod after;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
@@ -20,11 +22,10 @@ use super::{
 };
 use crate::{
     clock::{self, Moment},
-    dialect,
     metering::Meter,
-    routing::{Failed, Next, Start, Tried, after_failure},
-    types::{AffinityReason, AffinityResult, AttemptOutcome, AttemptRecord, Dialect},
-    upstream::{Asked, Credentials, Effect, Endpoint, Failure, Lane, Verdict, classify, classify_event},
+    routing::{Start, Tried},
+    types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
+    upstream::{Credentials, Endpoint, Failure, Lane},
 };
 
 /// How a call ended.
@@ -332,167 +333,11 @@ impl<'a, 'l> Drive<'a, 'l> {
         }
     }
 
-    /// What a cut says against the endpoint (nothing where the request itself is at fault), and what
-    /// it leaves for the client.
-    fn of_cut(&self, cut: Cut) -> (Option<Failure>, LastWord) {
-        let failure = match cut {
-            Cut::Broken | Cut::Truncated => Failure::Broken,
-            Cut::Idle | Cut::Overdue => Failure::Timeout,
-            Cut::Reported(fault) => {
-                let verdict = classify_event(&fault, &self.asked(), clock::unix_now());
-                return (verdict.failure(false), LastWord::Event(fault, verdict));
-            }
-        };
-        (Some(failure), LastWord::Broken(failure))
-    }
-
-    /// Not a 2xx: finds out what it means.
-    async fn refused(
-        &mut self,
-        mut choice: Choice,
-        answer: Answer,
-        added_usage: bool,
-        started: Moment,
-    ) -> Step {
-        let (head, body) = match self.line.attend(Box::pin(answer.drain())).await {
-            Ok(drained) => drained,
-            Err(lost) => {
-                self.record(&choice, AttemptOutcome::Cancelled, None, false, started);
-                return Step::Ended(Ending::Lost(lost));
-            }
-        };
-        let status = head.status.as_u16();
-        let fault = dialect::read_fault(&body);
-        let verdict = classify(status, &head.headers, &fault, &self.asked(), clock::unix_now());
-        if matches!(verdict, Verdict::UsageOptionRefused) && added_usage && !self.no_usage_option {
-            self.no_usage_option = true;
-            choice.slot.refused(clock::now());
-            self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
-            return Step::Same(choice.into(), Duration::ZERO);
-        }
-        let refused_elsewhere = self.domains_that_refused_but(&choice) > 0;
-        let last = Final { head, body, verdict };
-        // In observe mode the account is the caller's own: its trouble says nothing of anybody else's.
-        let observe = choice.endpoint.provider().params.credentials == Credentials::Caller;
-        match last.verdict.failure(refused_elsewhere).filter(|failure| !observe || !is_of_account(failure)) {
-            None => {
-                choice.slot.refused(clock::now());
-                self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
-                Step::Ended(Ending::Passed(Box::new(last)))
-            }
-            Some(failure) => {
-                self.failed(choice, failure, Some(status), false, LastWord::Http(Box::new(last)), started)
-            }
-        }
-    }
-
-    /// Nothing reached the client: cools what is to blame, and says what comes next.
-    fn failed(
-        &mut self,
-        mut choice: Choice,
-        failure: Failure,
-        status: Option<u16>,
-        ambiguous: bool,
-        last: LastWord,
-        started: Moment,
-    ) -> Step {
-        let now = clock::now();
-        if self.server_failed {
-            choice.slot.repeats_a_failure();
-        }
-        self.server_failed |= matches!(failure, Failure::ServerError);
-        let effect = choice.slot.failed(&failure, now);
-        self.tell(&choice, &failure, &effect, now);
-        self.record(&choice, failure.outcome(), status, ambiguous, started);
-        // A turn that was not answered leaves nothing warm.
-        self.x.turn = None;
-        let rate_limited = matches!(failure, Failure::RateLimited { .. });
-        let provider = Arc::clone(choice.endpoint.provider());
-        let next = after_failure(
-            &Failed {
-                failure: &failure,
-                provider: &provider,
-                tries: self.count - u32::from(self.stale),
-                max_tries: self.x.snapshot.server.max_attempts,
-                stayed: self.stayed,
-                jitter: fastrand::f64(),
-                refused_domains: self.domains_that_refused_but(&choice) + u32::from(rate_limited),
-                ambiguous,
-                ambiguous_before: self.ambiguous,
-                stale_before: self.stale,
-            },
-            now,
-        );
-        self.ambiguous |= ambiguous;
-        self.stale |= matches!(failure, Failure::Stale);
-        let over = now >= self.x.since + provider.params.timeouts.total;
-        match next {
-            Next::RetrySame { after } if !over => {
-                self.last = Some(last);
-                Step::Same(choice.into(), after)
-            }
-            Next::Ask if !over && !effect.callers_own => {
-                self.tried.push(Tried::new(&choice.endpoint, rate_limited));
-                self.last = Some(last);
-                Step::Ask
-            }
-            Next::RetrySame { .. } | Next::Ask | Next::GiveUp => Step::Ended(last.ending()),
-        }
-    }
-
-    /// Rate domains other than that of `choice` that have refused this request with a 429.
-    fn domains_that_refused_but(&self, choice: &Choice) -> u32 {
-        let here = choice.endpoint.rate_domain();
-        let limited: std::collections::BTreeSet<_> = self
-            .tried
-            .iter()
-            .filter(|tried| tried.rate_limited && tried.rate_domain != *here.name())
-            .map(|tried| &tried.rate_domain)
-            .collect();
-        u32::try_from(limited.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Says aloud what a failure did, and has the key checked where that is due.
-    fn tell(&self, choice: &Choice, failure: &Failure, effect: &Effect, now: Moment) {
-        super::cooling::tell(&choice.endpoint, failure, effect, now);
-        if effect.check_key {
-            self.x.live.check_wanted.notify_one();
-        }
-    }
-
-    fn asked(&self) -> Asked {
-        Asked { operation: self.call.operation, estimated_tokens: self.call.estimated_tokens }
-    }
-
     fn usage_is_refused(&self) -> bool {
         let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
         let refused = self.x.live.usage_refused.lock();
         !refused.is_empty()
             && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
-    }
-
-    /// Without the usage option it was answered, so it was the option. Only now: the error that made
-    /// us leave it out may have quoted the caller's own words.
-    fn remember_usage_refused(&self, choice: &Choice) {
-        let provider = choice.endpoint.provider().params.name.clone();
-        self.x.live.usage_refused.lock().insert((provider, self.call.model.label.clone()));
-    }
-
-    fn record(
-        &mut self,
-        choice: &Choice,
-        outcome: AttemptOutcome,
-        status: Option<u16>,
-        ambiguous: bool,
-        started: Moment,
-    ) {
-        self.x.attempts.push(AttemptRecord {
-            endpoint: choice.endpoint.name().clone(),
-            outcome,
-            status,
-            ambiguous,
-            spent: clock::now().since(started),
-        });
     }
 }
 
@@ -500,8 +345,4 @@ impl<'a, 'l> Drive<'a, 'l> {
 /// where nothing else is known.
 fn seed_of(identity: &crate::session::Identity) -> u64 {
     identity.key.map_or(identity.opener, |key| (key.0 >> 64) as u64)
-}
-
-fn is_of_account(failure: &Failure) -> bool {
-    matches!(failure, Failure::RateLimited { .. } | Failure::Key(_) | Failure::ModelBarred)
 }
