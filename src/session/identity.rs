@@ -47,7 +47,7 @@ pub struct Identity {
     pub parent: Option<SessionKey>,
     /// What gave it away.
     pub source: IdSource,
-    /// The prefix hashes of its prompt.
+    /// The prefix hashes of its prompt. Whoever has no more use for them may let them go.
     pub chain: PrefixChain,
     /// Hash of model, tools, system and first user message: where to place it when there is no key.
     /// 0 when there is no prompt that we can read: place it anywhere.
@@ -58,6 +58,8 @@ pub struct Identity {
     pub known: bool,
     /// Tenant and model, hashed: the scope of what is learned from this request and its answer.
     pub(super) scope: Scope,
+    /// Hash of the whole prompt: what the answer answers.
+    pub(super) prompt: Option<u64>,
     /// The conversation whatever its model, if the client named it.
     pub(super) conversation: Option<u64>,
 }
@@ -87,6 +89,7 @@ pub fn identify(asked: &Asked<'_>, params: &SessionParams, links: &Links, now: M
         key: None,
         parent: None,
         source: IdSource::None,
+        prompt: chain.last().map(|point| point.hash),
         chain,
         opener,
         compacted: carriers::is_compacted(asked.headers),

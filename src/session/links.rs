@@ -134,8 +134,8 @@ impl Links {
         self.put(of.scope, Item::Session(key), key, now);
         if let Some(conversation) = of.conversation {
             self.put(of.scope, Item::Conversation(conversation), key, now);
-        } else if let Some(last) = of.chain.last() {
-            self.put(of.scope, Item::Prompt(last.hash), key, now);
+        } else if let Some(prompt) = of.prompt {
+            self.put(of.scope, Item::Prompt(prompt), key, now);
         }
     }
 
@@ -150,8 +150,8 @@ impl Links {
 
     /// Remembers the text of an answer by its fingerprint, together with what it answered.
     pub fn learn_reply(&self, of: &Identity, text: u64, now: Moment) {
-        if let (Some(key), Some(last), true) = (of.key, of.chain.last(), of.wants_links()) {
-            self.put(of.scope, Item::Reply { text, after: last.hash }, key, now);
+        if let (Some(key), Some(prompt), true) = (of.key, of.prompt, of.wants_links()) {
+            self.put(of.scope, Item::Reply { text, after: prompt }, key, now);
             self.put(of.scope, Item::Reply { text, after: of.opener }, key, now);
             self.answered(of, key);
         }
@@ -254,9 +254,9 @@ impl Links {
 
     /// A first turn was answered: it will not be tried again.
     fn answered(&self, of: &Identity, key: SessionKey) {
-        let Some(last) = of.chain.last() else { return };
+        let Some(prompt) = of.prompt else { return };
         self.openings
-            .with(of.scope.at(Item::Prompt(last.hash)), |equal| equal.retain(|(other, _)| *other != key));
+            .with(of.scope.at(Item::Prompt(prompt)), |equal| equal.retain(|(other, _)| *other != key));
     }
 
     fn get(&self, scope: Scope, item: Item<'_>, now: Moment) -> Option<Link> {

@@ -440,8 +440,9 @@ fn fifty_equal_chats_are_fifty_sessions_by_what_they_were_answered() {
     let mut chats = Vec::new();
     for _ in 0..50 {
         let talk = Talk::opening("Tell me a story.");
-        let found = talk.asked(&[], &links);
+        let mut found = talk.asked(&[], &links);
         links.learn_request(&found, NOW);
+        found.chain.points.clear();
         chats.push((talk, found));
     }
     for turn in 1..20 {
@@ -453,9 +454,11 @@ fn fifty_equal_chats_are_fifty_sessions_by_what_they_were_answered() {
             streamed.as_bytes().chunks(7).for_each(|piece| hasher.push(piece));
             links.learn_reply(last, hasher.finish().unwrap(), NOW);
             talk.say(Section::Assistant, reply.trim()).say(Section::User, "Go on.");
-            let found = talk.asked(&[], &links);
+            let mut found = talk.asked(&[], &links);
             assert_eq!((found.key, found.source), (last.key, IdSource::Prefix));
             links.learn_request(&found, NOW);
+            // A waiting stream keeps nothing that grows with its prompt.
+            found.chain.points.clear();
             *last = found;
         }
     }
