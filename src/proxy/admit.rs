@@ -105,10 +105,10 @@ pub(crate) fn admit(
     let view = who.view;
     let rename =
         who.model.upstream_name(who.requested.as_str()).filter(|name| *name != who.requested.as_str());
-    let streams_chat = operation == Operation::ChatCompletions && view.stream;
+    let has_option = matches!(operation, Operation::ChatCompletions | Operation::Completions);
     let payload = Payload {
         model: rename.map(|name| view.splice_model(name)),
-        usage: streams_chat.then(|| view.splice_include_usage(&upload.body)).flatten(),
+        usage: (has_option && view.stream).then(|| view.splice_include_usage(&upload.body)).flatten(),
         body: upload.body,
         made: None,
         _held: Some(upload.held),
