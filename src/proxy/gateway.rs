@@ -161,7 +161,11 @@ impl Gateway {
         // What is learned later is the answer's, not the request's: a background answer has no usage yet.
         x.metered = !background;
         let ending = Box::pin(Drive::new(self, line, x, admitted, request).run()).await;
-        if background && let Some(id) = x.reading.as_ref().and_then(|reading| reading.id.clone()) {
+        let finished = x.reading.as_ref().is_some_and(|reading| reading.meter.stopped());
+        if background && finished {
+            // Streamed to its end (or done at once): nobody may ever look at it again.
+            x.metered = true;
+        } else if background && let Some(id) = x.reading.as_ref().and_then(|reading| reading.id.clone()) {
             let job = Background { model: x.model.clone(), upstream_model: x.upstream_model.clone() };
             self.background.lock().put((x.tenant.clone(), id), job);
         }
