@@ -148,7 +148,9 @@ fn say(call: &Call, ask: &Ask) -> Said {
     if ask.max_output == Some(0) {
         Said::empty(fresh_id())
     } else {
-        Said::to(ask, call.core.config.seed, fresh_id())
+        let (id, config) = (fresh_id(), &call.core.config);
+        let seed = if config.varied { config.seed ^ super::prompt::hash_of(&[&id]) } else { config.seed };
+        Said::to(ask, seed, id)
     }
 }
 

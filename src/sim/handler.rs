@@ -66,8 +66,8 @@ pub(super) async fn handle(
     let key = credential(&head.headers);
     let account = core.account(&key).cloned();
     let generating = head.method == Method::POST && GENERATING.contains(&path.as_str());
-    let visit = core.log.begin(seen(&head, key, account.as_ref()), generating);
     let request_id = format!("req_{}", fresh_id());
+    let visit = core.log.begin(seen(&head, key, account.as_ref(), &request_id), generating);
     let Some(account) = account else {
         // Read on, so that the connection lives.
         let _ = read_body(&core, &visit, None, body).await;
@@ -286,7 +286,12 @@ async fn read_body(
     Ok(whole)
 }
 
-fn seen(head: &http::request::Parts, key: String, account: Option<&Account>) -> SeenRequest {
+fn seen(
+    head: &http::request::Parts,
+    key: String,
+    account: Option<&Account>,
+    request_id: &str,
+) -> SeenRequest {
     let mut headers = head.headers.clone();
     for name in ["authorization", "x-api-key"] {
         if let Some(value) = headers.get_mut(name) {
@@ -295,6 +300,7 @@ fn seen(head: &http::request::Parts, key: String, account: Option<&Account>) -> 
     }
     SeenRequest {
         number: 0,
+        request_id: request_id.to_owned(),
         key,
         organization: account.map(|account| account.organization.clone()).unwrap_or_default(),
         workspace: account.map(|account| account.workspace.clone()).unwrap_or_default(),

@@ -26,6 +26,9 @@ pub struct SimConfig {
     pub compress: f64,
     /// Same seed and same conversation: same answer. Ids are unique all the same.
     pub seed: u64,
+    /// Equal conversations are answered differently all the same, as a model would; [`Self::seed`]
+    /// then fixes lengths only where the request does.
+    pub varied: bool,
     /// Larger request bodies are refused with 413.
     pub max_body: usize,
     /// How many tool rounds an agent gets in each turn of a request that carries tools, when neither
@@ -47,6 +50,7 @@ impl Default for SimConfig {
             tokens_per_second: 0.0,
             compress: 1.0,
             seed: 1,
+            varied: false,
             max_body: 32 * 1024 * 1024,
             tool_rounds: 0,
             keep_seen: 20_000,

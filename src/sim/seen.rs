@@ -12,6 +12,8 @@ use crate::{
 pub struct SeenRequest {
     /// Counts from 1 over the life of the provider.
     pub number: u64,
+    /// What its answer calls itself in `request-id` or `x-request-id`.
+    pub request_id: String,
     /// The key it presented; empty when it presented none.
     pub key: String,
     /// Whose key that is; empty when nobody's.

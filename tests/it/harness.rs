@@ -171,13 +171,18 @@ impl Setup {
         text + &self.callers + &self.more
     }
 
-    /// Starts the gateway and waits until it serves.
-    pub async fn start(self) -> Gateway {
-        let text = self.text();
-        let mut env = self.env;
+    /// The variables that the configuration names.
+    pub fn env(&self) -> BTreeMap<String, String> {
+        let mut env = self.env.clone();
         for (n, key) in self.keys.iter().enumerate() {
             env.insert(format!("KEY_{}", n + 1), key.clone());
         }
+        env
+    }
+
+    /// Starts the gateway and waits until it serves.
+    pub async fn start(self) -> Gateway {
+        let (text, env) = (self.text(), self.env());
         let mut gateway = Gateway::run(&text, self.dir.path(), &env).await;
         gateway._dir = Some(self.dir);
         gateway
@@ -311,6 +316,19 @@ impl Gateway {
         };
         let metrics = self.metrics().await;
         metrics.lines().filter(is_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// The same, as the count that it is.
+    pub async fn count(&self, name: &str, labels: &[&str]) -> u64 {
+        let value = self.metric(name, labels).await;
+        let shown = format!("{:.0}", value.abs());
+        shown.parse().unwrap_or_else(|_| panic!("{name} is {value}"))
+    }
+
+    /// What all requests cost, in nano-dollars; the metric is in dollars.
+    pub async fn nano_dollars(&self, labels: &[&str]) -> u64 {
+        let dollars = self.metric("cost_usd_total", labels).await.abs();
+        format!("{:.0}", dollars * 1e9).parse().expect("an amount")
     }
 
     /// Waits until the status is as wanted, and returns it.
@@ -474,6 +492,12 @@ impl Ask {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same request, sent elsewhere.
+    pub fn at(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
         self
     }
 

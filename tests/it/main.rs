@@ -10,15 +10,22 @@
 )]
 
 mod harness;
-mod wire;
 
 mod bad_input;
 mod bytes;
+mod callers;
 mod cooling;
 mod cut;
 mod drain;
 mod faults;
+mod fleet;
 mod lockstep;
+mod metering;
+mod models;
+mod objects;
+mod observe;
 mod odd_clients;
+mod operate;
 mod smoke;
 mod transport;
+mod wire;

@@ -127,6 +127,8 @@ pub struct Exchange {
     pub affinity: String,
     /// `x-warmkey-session`.
     pub session: String,
+    /// What the provider calls its answer, to find it in [`Sim::seen`](crate::sim::Sim::seen).
+    pub request_id: String,
     /// What the provider says it used.
     pub usage: Usage,
     /// From sending to the first byte of the body.

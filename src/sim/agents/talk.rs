@@ -104,6 +104,8 @@ fn note(response: &Response<Incoming>, heard: &mut Heard) {
     heard.exchange.endpoint = text("x-warmkey-endpoint");
     heard.exchange.affinity = text("x-warmkey-affinity");
     heard.exchange.session = text("x-warmkey-session");
+    // Anthropic has the one, OpenAI the other.
+    heard.exchange.request_id = text("request-id") + &text("x-request-id");
     let millis = text("retry-after-ms").parse().ok().map(Duration::from_millis);
     heard.wait = millis.or_else(|| text("retry-after").parse().ok().map(Duration::from_secs));
 }
