@@ -166,7 +166,7 @@ pub struct ProviderParams {
     pub base_path: String,
     /// Connect here instead of resolving the host.
     pub address: Option<SocketAddr>,
-    /// A PEM file of authorities to trust beside the system's.
+    /// A PEM file of authorities to trust instead of the system's.
     pub ca_file: Option<std::path::PathBuf>,
     /// How keys are sent.
     pub auth: AuthScheme,
