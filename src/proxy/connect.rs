@@ -38,7 +38,8 @@ pub struct Upstreams {
     pool_size: usize,
 }
 
-/// An open connection, and what is needed to give it back.
+/// An open connection, and what is needed to give it back. Boxed wherever it goes: it is kilobytes,
+/// and every future that it is handed through would make room for it.
 pub(crate) struct Connection {
     /// Pingora's client session.
     pub session: HttpSession<()>,
@@ -65,7 +66,7 @@ impl Upstreams {
     }
 
     /// A connection to the provider, pooled or new.
-    pub(crate) async fn connect(&self, provider: &ProviderParams) -> Result<Connection, NoConnection> {
+    pub(crate) async fn connect(&self, provider: &ProviderParams) -> Result<Box<Connection>, NoConnection> {
         let host: Arc<str> = provider.host.as_str().into();
         let address = match provider.address {
             Some(address) => address,
@@ -78,7 +79,7 @@ impl Upstreams {
         let pool = self.pool(provider);
         let connecting = pool.get_http_session(&peer);
         match pingora_timeout::timeout(provider.timeouts.connect, connecting).await {
-            Ok(Ok((session, reused))) => Ok(Connection { session, reused, peer, pool }),
+            Ok(Ok((session, reused))) => Ok(Box::new(Connection { session, reused, peer, pool })),
             Ok(Err(fault)) => {
                 tracing::debug!(provider = %provider.name, %address, %fault, "no connection");
                 self.dns.demote(&host, provider.port, address);
@@ -117,15 +118,15 @@ impl Upstreams {
 
 impl Connection {
     /// Gives the connection back to the pool; only after the whole answer was read.
-    pub(crate) async fn release(self) {
-        let idle = self.peer.options.idle_timeout;
-        let releasing = self.pool.release_http_session(self.session, &self.peer, idle);
+    pub(crate) async fn release(self: Box<Self>) {
+        let Self { session, peer, pool, .. } = *self;
+        let releasing = pool.release_http_session(session, &peer, peer.options.idle_timeout);
         let _ = pingora_timeout::timeout(FAREWELL, releasing).await;
     }
 
     /// Closes it (HTTP/1.1) or resets the stream (HTTP/2), without waiting for a peer that no longer
     /// reads: what is not said politely within a moment is said by closing the socket.
-    pub(crate) async fn close(mut self) {
+    pub(crate) async fn close(mut self: Box<Self>) {
         let _ = pingora_timeout::timeout(FAREWELL, self.session.shutdown()).await;
     }
 

@@ -60,7 +60,7 @@ pub(crate) struct Outbound<'a> {
 /// The head of an answer, and the connection that the rest of it comes on.
 pub(crate) struct Answer {
     /// The connection.
-    pub connection: Connection,
+    pub connection: Box<Connection>,
     /// The final head (no 1xx).
     pub head: Box<ResponseHeader>,
     /// The whole request was sent; else the connection cannot be used again.
