@@ -13,7 +13,7 @@ use super::{
     downlink::{Downlink, Lost},
     drive::{Drive, Ending, Request},
     exchange::Exchange,
-    identify, models, passthrough, reply,
+    finish, identify, models, passthrough, reply,
     route::{Route, Target},
     single, upload,
 };
@@ -21,8 +21,7 @@ use crate::{
     clock,
     dialect::{HardPin, PinKind},
     live::Live,
-    types::{Dialect, Family, ModelName, Operation, Outcome, Reason, TenantId},
-    upstream::Credentials,
+    types::{Dialect, Family, ModelName, Operation, Reason, TenantId},
 };
 
 /// Background answers whose usage is not settled yet.
@@ -71,7 +70,7 @@ impl Gateway {
             Ok(Entered::Native(way)) => return Handled::Native(way),
             Err(denial) => Ending::Denied(denial),
         };
-        finish(&mut line, x, ending).await;
+        finish::finish(&mut line, x, ending).await;
         if line.is_broken() { Handled::Broken } else { Handled::Done }
     }
 
@@ -316,91 +315,5 @@ fn said(sent: Result<(), Lost>) -> Ending {
     match sent {
         Ok(()) => Ending::Said,
         Err(lost) => Ending::Lost(lost),
-    }
-}
-
-/// Writes the end of the exchange, and what it was, into the exchange.
-async fn finish(line: &mut Downlink<'_>, x: &mut Exchange, ending: Ending) {
-    x.end = Some(match ending {
-        Ending::Said => (Outcome::Ok, None),
-        Ending::Complete => {
-            // The answer is whole; a client that hangs up on its last byte has got it all.
-            let _ = line.end().await;
-            (Outcome::Ok, None)
-        }
-        Ending::Interrupted(cut) => {
-            let (reason, message) = reply::of_cut(&cut);
-            if !matches!(cut, super::relay::Cut::Reported(_)) {
-                reply::interrupt(line, x, reason, message).await;
-            } else {
-                // The provider has said it in-band already, and once is enough.
-                let _ = line.end().await;
-            }
-            (Outcome::Interrupted, Some(reason))
-        }
-        Ending::Passed(last) => {
-            let observe = x
-                .endpoint
-                .as_ref()
-                .is_some_and(|endpoint| endpoint.provider().params.credentials == Credentials::Caller);
-            let _ = reply::pass(line, x, &last, observe).await;
-            passed_outcome(x.status)
-        }
-        Ending::Denied(denial) => {
-            let _ = reply::deny(line, x, &denial).await;
-            let outcome = if denial.reason == Reason::ClientGone {
-                Outcome::Cancelled
-            } else if x.attempts.is_empty() {
-                Outcome::Denied
-            } else {
-                Outcome::Failed
-            };
-            (outcome, Some(denial.reason))
-        }
-        Ending::Lost(lost) => (Outcome::Cancelled, Some(lose(line, x, lost).await)),
-    });
-}
-
-fn passed_outcome(status: u16) -> (Outcome, Option<Reason>) {
-    match status {
-        429 => (Outcome::Failed, Some(Reason::RateLimited)),
-        400..=499 => (Outcome::Refused, Some(Reason::BadRequest)),
-        _ => (Outcome::Failed, Some(Reason::UpstreamError)),
-    }
-}
-
-async fn lose(line: &mut Downlink<'_>, x: &mut Exchange, lost: Lost) -> Reason {
-    x.response_bytes = line.sent;
-    match lost {
-        Lost::Gone => {
-            line.abort();
-            if x.status == 0 {
-                x.status = 499;
-            }
-            Reason::ClientGone
-        }
-        Lost::Stalled => {
-            line.abort();
-            Reason::ClientStalled
-        }
-        Lost::Draining if line.has_content() => {
-            reply::interrupt(
-                line,
-                x,
-                Reason::Draining,
-                "the gateway is shutting down; send the request again",
-            )
-            .await;
-            Reason::Draining
-        }
-        Lost::Draining => {
-            let denial = Denial::retry(
-                Reason::Draining,
-                std::time::Duration::from_secs(1),
-                "the gateway is shutting down; send the request again",
-            );
-            let _ = reply::deny(line, x, &denial.closing()).await;
-            Reason::Draining
-        }
     }
 }

@@ -24,6 +24,7 @@ mod settle;
 mod upload;
 
 mod drive;
+mod finish;
 mod native;
 mod passthrough;
 mod single;
