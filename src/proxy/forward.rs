@@ -24,6 +24,8 @@ use crate::{
     upstream::{AuthScheme, Credentials, Failure, ProviderParams},
 };
 
+/// A body that the kernel takes at once: its write is not watched, which saves a system call.
+const SMALL: usize = 64 << 10;
 /// What goes up between two looks at the answer.
 const SLICE: usize = 256 << 10;
 /// A slice that is not taken within this time makes us ask the kernel whether an answer is there.
@@ -137,7 +139,7 @@ async fn talk(
     connection.session.set_read_timeout(None);
     // Pingora's own time limit does not cover its flushes.
     within(patience, connection.session.write_request_header(Box::new(head))).await?;
-    let watch = Watch::new(connection, out.provider.tls);
+    let watch = Watch::new(connection, out.provider.tls, out.body.len());
     let mut rest = out.body.clone();
     while !rest.is_empty() {
         let slice = rest.split_to(rest.len().min(SLICE));
@@ -179,8 +181,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(connection: &Connection, tls: bool) -> Self {
-        let socket = if connection.is_h2() { None } else { connection.socket() };
+    fn new(connection: &Connection, tls: bool, length: usize) -> Self {
+        let watched = length > SMALL && !connection.is_h2();
+        let socket = if watched { connection.socket() } else { None };
         let received = socket.as_ref().and_then(|socket| socket.tcp_info());
         let received = received.map_or(u64::MAX, |tcp| tcp.tcpi_bytes_received);
         Self { socket, received, stalls: if tls { STALLS } else { 0 } }

@@ -123,7 +123,7 @@ async fn run(
     let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&upstreams));
     let admin = Admin::new(Arc::clone(&live), config.server.admin);
     // Whoever watches a drain, watches it there: the admin listener stays until the end.
-    let (_open, admin_stopping) = watch::channel(false);
+    let (close_admin, admin_stopping) = watch::channel(false);
     let stops = listen::Stops { data: stopping, admin: admin_stopping };
     listeners.start(&config.server, &conf, gateway, admin, stops, &mut services)?;
     let mut upkeep = JoinSet::new();
@@ -138,6 +138,7 @@ async fn run(
     upkeep.shutdown().await;
     let file = live.snapshot.load().server.state_file.clone();
     state::save(&live, file.as_deref());
+    close_admin.send_replace(true);
     services.shutdown().await;
     if let Some(sim) = sim {
         sim.stop().await;

@@ -4,6 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -12,6 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::Instant,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use warmkey::{
     sim::{Alpn, Fault, Sim, SimConfig},
@@ -297,5 +303,49 @@ async fn a_stream_that_dies_within_an_event_ends_in_one_whole_error_event() {
                 gateway.assert_all_ready().await;
             }
         }
+    }
+}
+
+/// What a client says over TLS to a listener that must prove to be `localhost`.
+async fn over_tls(gateway: &Gateway, authority: &Authority, http2: bool) -> (http::StatusCode, Bytes) {
+    let mut roots = tokio_rustls::rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority.pem().as_bytes()) {
+        roots.add(certificate.expect("a certificate")).expect("an authority");
+    }
+    let mut config =
+        tokio_rustls::rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    let tcp = TcpStream::connect(gateway.data).await.expect("a connection");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a handshake");
+    let io = TokioIo::new(tls);
+    let request = http::Request::get("https://localhost/healthz").header("host", "localhost");
+    let request = request.body(Full::<Bytes>::default()).expect("a request");
+    let answer = if http2 {
+        let (mut sender, talking) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+        tokio::spawn(talking);
+        sender.send_request(request).await
+    } else {
+        let (mut sender, talking) = hyper::client::conn::http1::handshake(io).await.expect("HTTP/1.1");
+        tokio::spawn(talking);
+        sender.send_request(request).await
+    };
+    let answer = answer.expect("an answer");
+    (answer.status(), answer.into_body().collect().await.expect("a body").to_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_data_listener_speaks_tls_with_both_versions_of_http() {
+    let (sim, authority) = (sim_with(no_limits).await, Authority::new());
+    let setup = Setup::over(&sim);
+    let files = authority.certify("localhost");
+    std::fs::write(setup.dir().join("cert.pem"), files.cert_pem).expect("a file");
+    std::fs::write(setup.dir().join("key.pem"), files.key_pem).expect("a file");
+    let gateway = setup.server("tls = { cert = \"cert.pem\", key = \"key.pem\" }").start().await;
+    for http2 in [false, true] {
+        let (status, body) = over_tls(&gateway, &authority, http2).await;
+        assert_eq!(status, 200, "HTTP/2: {http2}");
+        assert_eq!(body, r#"{"status":"ok"}"#);
     }
 }
