@@ -1,5 +1,5 @@
 //! What outlives a reload: everything the gateway has learned or holds, beside the immutable
-//! [`Snapshot`](crate::snapshot::Snapshot) of its settings.
+//! [`Snapshot`] of its settings.
 //!
 //! One value, built once by `server`, read by `proxy` and `admin`. It owns no policy: each part of it
 //! is a noun of its own.
