@@ -19,6 +19,8 @@ pub(crate) struct Denial {
     pub retry_after: Option<Duration>,
     /// The connection cannot be used again (the body was not read).
     pub close: bool,
+    /// The methods that are allowed, where another one was used.
+    pub allow: Option<String>,
 }
 
 /// Claude Code gives up at once above this, so nobody is ever told to wait longer.
@@ -27,7 +29,7 @@ pub(crate) const LONGEST_RETRY_AFTER: u64 = 60;
 impl Denial {
     /// A no without a time to come back.
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry_after: None, close: false }
+        Self { reason, message: message.into(), retry_after: None, close: false, allow: None }
     }
 
     /// A no with a time to come back.

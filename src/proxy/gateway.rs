@@ -205,7 +205,8 @@ impl Gateway {
         }
         let payload = Payload::plain(Some(upload));
         let ending = Box::pin(single::single(self, line, x, &endpoint, request, payload, None)).await;
-        let finished = x.reading.as_ref().is_some_and(|reading| reading.meter.stopped());
+        let finished =
+            x.reading.as_ref().is_some_and(|reading| reading.meter.stopped() || reading.fault.is_some());
         if finished && self.background.lock().pop(&job).is_some() {
             // Settled once, by the first look that finds it finished.
             x.metered = true;
@@ -287,7 +288,9 @@ fn expect_method(method: &Method, allowed: &[Method]) -> Result<(), Denial> {
         return Ok(());
     }
     let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    Err(Denial::new(Reason::MethodNotAllowed, format!("use {} here", names.join(" or "))).closing())
+    let mut no = Denial::new(Reason::MethodNotAllowed, format!("use {} here", names.join(" or "))).closing();
+    no.allow = Some(names.join(", "));
+    Err(no)
 }
 
 async fn receive(line: &mut Downlink<'_>, x: &mut Exchange) -> Result<upload::Upload, Denial> {

@@ -56,6 +56,10 @@ impl ProxyHttp for Gateway {
         };
         match way.endpoint.acquire(Lane::PASSTHROUGH, clock::now()) {
             Ok(slot) => {
+                if session.req_header().headers.contains_key(header::EXPECT) {
+                    // Pingora does not say it by itself, and a client may wait for it a second.
+                    session.downstream_session.write_continue_response().await?;
+                }
                 x.endpoint = Some(Arc::clone(&way.endpoint));
                 x.called = Some(clock::now());
                 let created = way.creates.map(|kind| (kind, Vec::new()));

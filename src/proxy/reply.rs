@@ -79,6 +79,9 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
     let Ok(mut head) = ResponseHeader::build(status, Some(10)) else { return Err(Lost::Gone) };
     let _ = head.insert_header(header::CONTENT_TYPE, "application/json");
     let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
+    if let Some(allow) = &no.allow {
+        let _ = head.insert_header(header::ALLOW, allow.as_str());
+    }
     if let Some(seconds) = no.retry_after_seconds() {
         let _ = head.insert_header(header::RETRY_AFTER, seconds);
     }

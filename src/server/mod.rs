@@ -128,8 +128,8 @@ async fn run(
     listeners.start(&config.server, &conf, gateway, admin, stops, &mut services)?;
     let mut upkeep = JoinSet::new();
     upkeep::start(&live, &upstreams, &mut upkeep);
-    reload::start(&live, policy, path, &config, &mut upkeep);
-    upkeep::first_checks(&live, &upstreams).await;
+    reload::start(&live, &upstreams, policy, path, &config, &mut upkeep);
+    upkeep::first_checks(&live, &upstreams, |_| true).await;
     tell(&started);
     tracing::info!(data = ?started.data, admin = %started.admin, version = env!("CARGO_PKG_VERSION"), "serving");
 

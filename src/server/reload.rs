@@ -15,13 +15,16 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::build;
+use super::{build, upkeep};
 use crate::{
     config::{self, Config, ThisHost},
     live::Live,
+    proxy::Upstreams,
     routing::Pinned,
     snapshot::ServerParams,
     telemetry::Metrics,
+    types::Secret,
+    upstream::{Endpoint, Pool},
 };
 
 /// How often the files' times are looked at. Polling sees what inotify misses: mounted secrets that
@@ -31,6 +34,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Starts the watch; it ends with the set.
 pub(super) fn start(
     live: &Arc<Live>,
+    upstreams: &Arc<Upstreams>,
     policy: Arc<Pinned>,
     path: Option<PathBuf>,
     config: &Config,
@@ -39,11 +43,12 @@ pub(super) fn start(
     let Some(path) = path else { return };
     let files = config.files.clone();
     let watch = config.server.watch;
-    tasks.spawn(watch_files(Arc::clone(live), policy, path, files, watch));
+    tasks.spawn(watch_files(Arc::clone(live), Arc::clone(upstreams), policy, path, files, watch));
 }
 
 async fn watch_files(
     live: Arc<Live>,
+    upstreams: Arc<Upstreams>,
     mut policy: Arc<Pinned>,
     path: PathBuf,
     mut files: Vec<PathBuf>,
@@ -63,11 +68,23 @@ async fn watch_files(
         if !asked && now == seen {
             continue;
         }
+        // Stamped before it is read: what is written meanwhile is seen with the next look.
+        seen = now;
+        let old = live.snapshot.load_full();
         if let Some((read, reconfigured)) = reload(&live, &policy, &path) {
+            if read != files {
+                seen = times(&path, &read);
+            }
             (files, policy) = (read, reconfigured);
+            upkeep::first_checks(&live, &upstreams, |endpoint| is_new(&old.pool, endpoint)).await;
         }
-        seen = times(&path, &files);
     }
+}
+
+/// It was not there before, or had another key.
+fn is_new(old: &Pool, endpoint: &Endpoint) -> bool {
+    let digest = |endpoint: &Endpoint| endpoint.key().map(Secret::digest);
+    old.endpoint(endpoint.name().as_str()).is_none_or(|known| digest(known) != digest(endpoint))
 }
 
 /// What tells one version of a file from the next.

@@ -9,6 +9,7 @@ use crate::{
     clock,
     live::Live,
     proxy::{Checked, Upstreams, check_key, probe_health},
+    upstream::Endpoint,
 };
 
 /// How often keys that are due are looked for, beside being told.
@@ -27,11 +28,15 @@ pub(super) fn start(live: &Arc<Live>, upstreams: &Arc<Upstreams>, tasks: &mut Jo
 }
 
 /// Validates every key that wants it, which also tells what organisation it belongs to.
-pub(super) async fn first_checks(live: &Arc<Live>, upstreams: &Arc<Upstreams>) {
+pub(super) async fn first_checks(
+    live: &Arc<Live>,
+    upstreams: &Arc<Upstreams>,
+    wanted: impl Fn(&Endpoint) -> bool,
+) {
     let snapshot = live.snapshot.load_full();
     let mut checks = JoinSet::new();
     for endpoint in snapshot.pool.endpoints() {
-        if !endpoint.provider().params.validate_keys {
+        if !endpoint.provider().params.validate_keys || !wanted(endpoint) {
             continue;
         }
         if let Some(check) = endpoint.claim_first_check(clock::now()) {

@@ -412,7 +412,9 @@ async fn paths_and_methods_are_checked() {
     for dialect in Dialect::ALL {
         for method in methods.clone() {
             let ask = trial.gateway.ask(dialect).method(method.clone());
-            trial.no(method.as_str(), dialect, 405, ask.send().await);
+            let reply = ask.send().await;
+            assert_eq!(reply.header("allow"), "POST", "{method}");
+            trial.no(method.as_str(), dialect, 405, reply);
         }
     }
     let (anthropic, openai) = (Dialect::Anthropic, Dialect::OpenAiChat);

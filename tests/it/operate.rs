@@ -367,3 +367,23 @@ async fn a_self_hosted_engine_is_asked_how_it_is() {
     gateway.until("the engine is found well again", |status| !down(status)).await;
     get(&gateway.url("/healthz")).await.assert_ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_reload_brings_is_checked_before_it_is_trusted() {
+    let sim = sim().await;
+    let gateway = Setup::over(&sim).accounts(2).start().await;
+    let text = std::fs::read_to_string(&gateway.config).expect("a file")
+        + "\n[[endpoint]]\nname = \"stranger\"\nprovider = \"anthropic\"\nkey = \"nobody-knows-this-key\"\n";
+    std::fs::write(&gateway.config, text).expect("a file");
+    gateway.signal("HUP");
+    let is_out = |status: &serde_json::Value| {
+        let endpoints = status["endpoints"].as_array().expect("a list");
+        endpoints.iter().any(|e| e["name"] == "stranger" && e["state"] == "quarantined")
+            && endpoints.iter().all(|e| e["name"] == "stranger" || e["state"] == "ready")
+    };
+    gateway.until("the new key is quarantined, and no other", is_out).await;
+    for _ in 0..20 {
+        gateway.ask(Dialect::Anthropic).send().await.assert_ok();
+    }
+    assert!(sim.seen().iter().all(|seen| seen.method == "GET" || seen.status == 200), "no caller met it");
+}
