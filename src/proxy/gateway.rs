@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Method, header};
 use parking_lot::Mutex;
 use pingora_proxy::Session;
+use tokio::sync::mpsc;
 
 use super::{
     admit::{self, Payload},
@@ -34,6 +35,7 @@ pub struct Gateway {
     /// Connections to providers.
     pub(crate) upstreams: Arc<Upstreams>,
     background: Mutex<lru::LruCache<(TenantId, String), Background>>,
+    _open: mpsc::Sender<()>,
 }
 
 struct Background {
@@ -52,10 +54,11 @@ pub(crate) enum Handled {
 }
 
 impl Gateway {
-    /// A data path over this state.
-    pub fn new(live: Arc<Live>, upstreams: Arc<Upstreams>) -> Self {
+    /// A data path over this state. Pingora keeps it for as long as any client's connection lasts, so
+    /// `open` is dropped when the last of them is closed, with everything that was said on it.
+    pub fn new(live: Arc<Live>, upstreams: Arc<Upstreams>, open: mpsc::Sender<()>) -> Self {
         let room = std::num::NonZeroUsize::new(BACKGROUND).unwrap_or(std::num::NonZeroUsize::MIN);
-        Self { live, upstreams, background: Mutex::new(lru::LruCache::new(room)) }
+        Self { live, upstreams, background: Mutex::new(lru::LruCache::new(room)), _open: open }
     }
 
     /// Answers a request, or says that it takes the native path.

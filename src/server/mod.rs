@@ -25,7 +25,7 @@ use anyhow::Context;
 use pingora::server::configuration::ServerConf;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -43,6 +43,9 @@ use crate::{
 
 /// After the deadline of a drain: the time for last words to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// After the last request: the time for clients to take leave of their connections.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What runs now; for whoever started it to tell.
 pub struct Started<'a> {
@@ -120,7 +123,8 @@ async fn run(
         endpoints: config.endpoints.len(),
         notes: config.notes.iter().map(ToString::to_string).collect(),
     };
-    let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&upstreams));
+    let (open, mut all_closed) = mpsc::channel(1);
+    let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&upstreams), open);
     let admin = Admin::new(Arc::clone(&live), config.server.admin);
     // Whoever watches a drain, watches it there: the admin listener stays until the end.
     let (close_admin, admin_stopping) = watch::channel(false);
@@ -135,6 +139,8 @@ async fn run(
 
     told_to_stop().await?;
     drain(&live, &stop, config.server.drain).await;
+    // What was said last may not have left yet: HTTP/2 frames go out with their connection's own task.
+    let _ = tokio::time::timeout(GOODBYE, all_closed.recv()).await;
     upkeep.shutdown().await;
     let file = live.snapshot.load().server.state_file.clone();
     state::save(&live, file.as_deref());
