@@ -21,7 +21,7 @@ use crate::{
     session::SessionParams,
     telemetry::LogParams,
     types::{CallerName, KeyDigest, Secret, TenantId},
-    upstream::{ModelTable, Pool},
+    upstream::{self, ModelTable, Pool},
 };
 
 /// Everything configured. A request loads it once, so a reload in its midst changes nothing for it.
@@ -184,7 +184,7 @@ impl CallerParams {
     /// Whether this caller may use the model that it named.
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob_matches(glob, model)))
+        self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| upstream::glob(glob, model)))
     }
 }
 
@@ -279,19 +279,6 @@ pub struct SimAccount {
     pub otpm: u64,
 }
 
-/// Whether `glob`, in which only `*` is special (any run of characters), covers all of `text`.
-#[must_use]
-pub fn glob_matches(glob: &str, text: &str) -> bool {
-    let Some((head, mut rest)) = glob.split_once('*') else { return glob == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    while let Some((part, after)) = rest.split_once('*') {
-        let Some(at) = text.find(part) else { return false };
-        text = &text[at + part.len()..];
-        rest = after;
-    }
-    text.ends_with(rest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,7 +321,7 @@ mod tests {
             ("a*b*b", "ab", false),
             ("gpt", "gpt-5", false),
         ] {
-            assert_eq!(glob_matches(glob, text), covered, "`{glob}` over `{text}`");
+            assert_eq!(upstream::glob(glob, text), covered, "`{glob}` over `{text}`");
         }
     }
 }

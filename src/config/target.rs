@@ -2,9 +2,8 @@
 
 use super::read::{At, Section, did_you_mean, known_names, listed, nearest};
 use crate::{
-    snapshot::glob_matches,
     types::{DomainName, EndpointName, Family},
-    upstream::{Credentials, EndpointParams, ModelParams, ProviderParams},
+    upstream::{self, Credentials, EndpointParams, ModelParams, ProviderParams},
 };
 
 /// What was read so far; the names of faulty ones are known too, so that one fault is not two.
@@ -143,7 +142,7 @@ fn endpoints_of(section: &Section<'_>, known: &Known<'_>) -> Option<Vec<Endpoint
     };
     let mut is_whole = true;
     for glob in by_name.iter().flatten() {
-        let covers = |name: &str| glob_matches(&glob.value, name);
+        let covers = |name: &str| upstream::glob(&glob.value, name);
         let of_it = |endpoint: &&EndpointParams| covers(endpoint.name.as_str());
         known.endpoints.iter().filter(of_it).map(|endpoint| &endpoint.name).for_each(&mut take);
         if !known.endpoint_names.iter().any(|name| covers(name)) {

@@ -13,6 +13,7 @@ use crate::{
     clock,
     dialect::{self, HardPin, Splice},
     live::Held,
+    metering::Ratios,
     session::Owner,
     snapshot::CallerParams,
     types::{EndpointName, ModelName, Operation, Reason},
@@ -33,8 +34,8 @@ pub(crate) struct Admitted {
     pub has_history: bool,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
-    /// Tokens of input, estimated.
-    pub estimated_tokens: u64,
+    /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
+    pub ratios: Ratios,
     /// The body, until the first byte of the answer is sent.
     pub payload: Payload,
 }
@@ -101,10 +102,8 @@ pub(crate) fn admit(
     }
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
-    let prompt = x.request_bytes;
     let view = who.view;
-    let rename =
-        who.model.upstream_name(who.requested.as_str()).filter(|name| *name != who.requested.as_str());
+    let rename = who.model.upstream_name(who.requested.as_str());
     let has_option = matches!(operation, Operation::ChatCompletions | Operation::Completions);
     let payload = Payload {
         model: rename.map(|name| view.splice_model(name)),
@@ -120,7 +119,7 @@ pub(crate) fn admit(
         pin,
         has_history: view.has_history,
         background: view.background,
-        estimated_tokens: ratios.input_tokens(prompt),
+        ratios,
         payload,
     })
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock, dialect,
-    types::{Family, Operation},
+    types::Family,
     upstream::{Asked, CheckKind, Endpoint, Failure, KeyCheck, Verdict, classify},
 };
 
@@ -95,8 +95,7 @@ pub async fn check_key(
     let (head, body) = answer.drain().await;
     let now = clock::now();
     let fault = dialect::read_fault(&body);
-    let asked = Asked { operation: Operation::Embeddings, estimated_tokens: 0 };
-    let verdict = classify(head.status.as_u16(), &head.headers, &fault, &asked, clock::unix_now());
+    let verdict = classify(head.status.as_u16(), &head.headers, &fault, &Asked::ASIDE, clock::unix_now());
     if let Verdict::KeySuspect(trouble) = verdict {
         tracing::error!(endpoint = %endpoint.name(), trouble = trouble.label(), "key quarantined");
         check.failed(trouble, now);

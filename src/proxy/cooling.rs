@@ -1,12 +1,14 @@
-//! Says aloud what a failure did to an endpoint. One place, so that the log has one voice.
+//! Says aloud what a failure did to an endpoint, and has a suspect key checked. One place, so that the
+//! log has one voice and no path forgets the check.
 
 use crate::{
     clock::Moment,
+    live::Live,
     upstream::{Effect, Endpoint, Failure},
 };
 
-/// Logs the effect of a failure.
-pub(crate) fn tell(endpoint: &Endpoint, failure: &Failure, effect: &Effect, now: Moment) {
+/// Logs the effect of a failure, and asks for the check that it wants.
+pub(crate) fn tell(live: &Live, endpoint: &Endpoint, failure: &Failure, effect: &Effect, now: Moment) {
     let endpoint_name = endpoint.name();
     if let Some(until) = effect.cooled_until {
         let seconds = now.until(until).as_secs_f64();
@@ -24,6 +26,7 @@ pub(crate) fn tell(endpoint: &Endpoint, failure: &Failure, effect: &Effect, now:
     }
     if effect.check_key {
         tracing::warn!(endpoint = %endpoint_name, "provider refused the key; checking it");
+        live.check_wanted.notify_one();
     }
     if let Some(until) = effect.barred_until {
         let seconds = now.until(until).as_secs_f64();

@@ -65,8 +65,6 @@ impl Gateway {
     pub(crate) async fn handle(&self, session: &mut Session, x: &mut Exchange) -> Handled {
         let snapshot = Arc::clone(&x.snapshot);
         let bounds = &snapshot.server.bounds;
-        // Else a client that sends its next request early would look like one that left.
-        session.downstream_session.set_pipelining_enabled(true);
         let mut line = Downlink::new(session, bounds.write_timeout, Arc::clone(&x.live.flights));
         let ending = match self.enter(&mut line, x).await {
             Ok(Entered::Ended(ending)) => ending,

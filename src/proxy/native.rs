@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock,
     dialect::{self, PinKind},
-    types::{AttemptOutcome, AttemptRecord, Dialect, Operation, Outcome, Reason},
+    types::{AttemptOutcome, AttemptRecord, Dialect, Outcome, Reason},
     upstream::{Asked, Credentials, Failure, Lane, Slot, classify},
 };
 
@@ -139,17 +139,13 @@ impl ProxyHttp for Gateway {
         x.status = head.status.as_u16();
         let Some(pass) = &mut x.pass else { return Ok(()) };
         let observe = pass.way.endpoint.provider().params.credentials == Credentials::Caller;
-        let asked = Asked { operation: Operation::Embeddings, estimated_tokens: 0 };
         let fault = dialect::UpstreamFault::default();
-        let verdict = classify(x.status, &head.headers, &fault, &asked, clock::unix_now());
+        let verdict = classify(x.status, &head.headers, &fault, &Asked::ASIDE, clock::unix_now());
         match verdict.failure(false).filter(|_| !observe) {
             None => pass.slot.answered(now),
             Some(failure) => {
                 let effect = pass.slot.failed(&failure, now);
-                super::cooling::tell(&pass.way.endpoint, &failure, &effect, now);
-                if effect.check_key {
-                    x.live.check_wanted.notify_one();
-                }
+                super::cooling::tell(&x.live, &pass.way.endpoint, &failure, &effect, now);
             }
         }
         if !head.status.is_success() {
@@ -205,7 +201,7 @@ impl ProxyHttp for Gateway {
         {
             let failure = failure_of(fault);
             let effect = pass.slot.failed(&failure, clock::now());
-            super::cooling::tell(&pass.way.endpoint, &failure, &effect, clock::now());
+            super::cooling::tell(&x.live, &pass.way.endpoint, &failure, &effect, clock::now());
         }
         if !committed && ours {
             let denial =

@@ -66,7 +66,7 @@ pub(crate) async fn single(
         Err(lost) => (Ending::Lost(lost), AttemptOutcome::Cancelled, None),
         Ok(Err(Broken { failure, .. })) => {
             let effect = slot.failed(&failure, clock::now());
-            super::cooling::tell(endpoint, &failure, &effect, clock::now());
+            super::cooling::tell(&x.live, endpoint, &failure, &effect, clock::now());
             (LastWord::Broken(failure).ending(), failure.outcome(), None)
         }
         Ok(Ok(answer)) if answer.head.status.is_success() => {
@@ -138,18 +138,14 @@ async fn refused(
     };
     let status = head.status.as_u16();
     let fault = dialect::read_fault(&body);
-    let asked = Asked { operation: Operation::Embeddings, estimated_tokens: 0 };
-    let verdict = classify(status, &head.headers, &fault, &asked, clock::unix_now());
+    let verdict = classify(status, &head.headers, &fault, &Asked::ASIDE, clock::unix_now());
     let observe = endpoint.provider().params.credentials == Credentials::Caller;
     let mut outcome = AttemptOutcome::Refused;
     match verdict.failure(false).filter(|_| !observe) {
         None => slot.answered(clock::now()),
         Some(failure) => {
             let effect = slot.failed(&failure, clock::now());
-            super::cooling::tell(endpoint, &failure, &effect, clock::now());
-            if effect.check_key {
-                x.live.check_wanted.notify_one();
-            }
+            super::cooling::tell(&x.live, endpoint, &failure, &effect, clock::now());
             outcome = failure.outcome();
         }
     }

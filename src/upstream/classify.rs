@@ -26,6 +26,12 @@ pub struct Asked {
     pub estimated_tokens: u64,
 }
 
+impl Asked {
+    /// A call that generates nothing, such as a stored object's: a limit on it says nothing of
+    /// messages.
+    pub const ASIDE: Self = Self { operation: Operation::Embeddings, estimated_tokens: 0 };
+}
+
 /// A 429, read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RateLimit {

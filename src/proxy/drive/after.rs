@@ -15,7 +15,7 @@ use crate::{
     },
     routing::{Failed, Next, Tried, after_failure},
     types::{AttemptOutcome, AttemptRecord},
-    upstream::{Asked, Credentials, Effect, Failure, Verdict, classify, classify_event},
+    upstream::{Asked, Credentials, Failure, Verdict, classify, classify_event},
 };
 
 impl Drive<'_, '_> {
@@ -89,7 +89,7 @@ impl Drive<'_, '_> {
         }
         self.server_failed |= matches!(failure, Failure::ServerError);
         let effect = choice.slot.failed(&failure, now);
-        self.tell(&choice, &failure, &effect, now);
+        cooling::tell(&self.x.live, &choice.endpoint, &failure, &effect, now);
         self.record(&choice, failure.outcome(), status, ambiguous, started);
         // A turn that was not answered leaves nothing warm.
         self.x.turn = None;
@@ -140,15 +140,11 @@ impl Drive<'_, '_> {
     }
 
     /// Says aloud what a failure did, and has the key checked where that is due.
-    pub(super) fn tell(&self, choice: &Choice, failure: &Failure, effect: &Effect, now: Moment) {
-        cooling::tell(&choice.endpoint, failure, effect, now);
-        if effect.check_key {
-            self.x.live.check_wanted.notify_one();
-        }
-    }
-
     pub(super) fn asked(&self) -> Asked {
-        Asked { operation: self.call.operation, estimated_tokens: self.call.estimated_tokens }
+        Asked {
+            operation: self.call.operation,
+            estimated_tokens: self.call.ratios.input_tokens(self.x.request_bytes),
+        }
     }
 
     pub(super) fn record(

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use super::{
     admit::Admitted,
     choose::{self, Choice, NoChoice, Wish},
+    cooling,
     denial::Denial,
     downlink::{Downlink, Lost},
     exchange::Exchange,
@@ -221,8 +222,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         x.endpoint = Some(Arc::clone(&choice.endpoint));
         x.answered = None;
         let session = x.identity.as_ref().and_then(|identity| identity.key);
-        let ratios = x.live.learned.ratios(self.call.model.label.as_str(), session);
-        let meter = Meter::new(self.call.operation, x.request_bytes, ratios, x.since);
+        let meter = Meter::new(self.call.operation, x.request_bytes, self.call.ratios, x.since);
         x.reading =
             Some(Reading::new(meter, super::reading::Learner::of(x, self.call.operation, &choice.endpoint)));
         if !self.call.operation.generates() {
@@ -325,7 +325,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                 {
                     let now = clock::now();
                     let effect = choice.slot.failed(&failure, now);
-                    self.tell(&choice, &failure, &effect, now);
+                    cooling::tell(&self.x.live, &choice.endpoint, &failure, &effect, now);
                 }
                 self.record(&choice, AttemptOutcome::Interrupted, Some(status), false, started);
                 Step::Ended(Ending::Interrupted(cut))
