@@ -10,8 +10,8 @@ use super::{
 use crate::{
     types::Family,
     upstream::{
-        AuthScheme, CacheLife, Cooling, Credentials, HttpVersion, Overload, PassRule, ProviderParams,
-        Timeouts,
+        AuthScheme, CacheLife, Cooling, Credentials, HttpVersion, LimitParams, Overload, PassRule,
+        ProviderParams, Timeouts,
     },
 };
 
@@ -74,6 +74,7 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
         timeouts: provider.table("timeouts", timeouts),
         cooling: provider.table("cooling", cooling),
         cache: provider.table("cache", |cache| cache_life(cache, own)),
+        limits: provider.table("limits", |limits| limits_of(limits, own)),
         inject_usage: provider.flag("inject_usage", own == Family::OpenAi),
         passthrough: passthrough(provider),
         pass_unlisted: provider.choice("unlisted", false, &[("refuse", false), ("pass", true)]),
@@ -193,6 +194,16 @@ fn cache_life(cache: &Section<'_>, family: Family) -> CacheLife {
         cache.fault("short", "longer than `long`", "lower `short`, or raise `long`");
     }
     read
+}
+
+fn limits_of(limits: &Section<'_>, family: Family) -> LimitParams {
+    let d = LimitParams::usual(family);
+    LimitParams {
+        window: limits.duration("window", d.window, millis(100)..=secs(3600)),
+        cached_reads_count: limits.flag("cached_reads_count", d.cached_reads_count),
+        max_waiting: limits.whole("max_waiting", d.max_waiting, 0..=100_000),
+        max_waiting_bytes: limits.size("max_waiting_bytes", d.max_waiting_bytes, 0..=1 << 40),
+    }
 }
 
 fn passthrough(provider: &Section<'_>) -> Vec<PassRule> {

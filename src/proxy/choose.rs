@@ -14,7 +14,7 @@ use crate::{
     clock,
     routing::{Ask, Decision, Tried},
     types::{AffinityReason, AffinityResult, EndpointName, Reason, SessionKey},
-    upstream::{Endpoint, Lane, Model, Slot},
+    upstream::{Draw, Endpoint, Lane, Model, Slot},
 };
 
 /// Lost races for a slot before we stop believing that it will work out.
@@ -79,14 +79,16 @@ pub(crate) async fn choose(
             has_history: wish.has_history,
         };
         match snapshot.policy.decide(&ask, clock::now()) {
-            Decision::Go { endpoint, affinity } => match endpoint.acquire(wish.lane, clock::now()) {
-                Ok(slot) => return Ok(Choice { endpoint, slot, affinity }),
-                // Somebody else took the trial or the pace meanwhile: ask again.
-                Err(_) => {
-                    races += 1;
-                    tokio::task::yield_now().await;
+            Decision::Go { endpoint, affinity } => {
+                match endpoint.acquire(wish.lane, &Draw::untold(), clock::now()) {
+                    Ok(slot) => return Ok(Choice { endpoint, slot, affinity }),
+                    // Somebody else took the trial or the pace meanwhile: ask again.
+                    Err(_) => {
+                        races += 1;
+                        tokio::task::yield_now().await;
+                    }
                 }
-            },
+            }
             Decision::Wait { until, waiter, .. } => {
                 let started = clock::now();
                 let waited = line.attend(pingora_timeout::sleep(started.until(until))).await;

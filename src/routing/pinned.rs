@@ -93,7 +93,9 @@ impl Pinned {
                 let reason = if waited { AffinityReason::Waited } else { AffinityReason::Warm };
                 return go(node, AffinityResult::Hit, reason);
             }
-            Availability::Paced { until } | Availability::Cooling { until } => {
+            Availability::Paced { until }
+            | Availability::Cooling { until }
+            | Availability::Short { until } => {
                 if let Some(wait) = self.wait(ask, node, until, self.params.wait_max, now) {
                     return wait;
                 }
@@ -306,6 +308,7 @@ fn ends(state: Availability) -> Option<Moment> {
         | Availability::Suspect
         | Availability::Paced { .. }
         | Availability::Cooling { .. }
+        | Availability::Short { .. }
         | Availability::Unhealthy
         | Availability::Quarantined
         | Availability::Drained => None,

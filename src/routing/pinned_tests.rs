@@ -4,7 +4,7 @@ use super::{super::testkit::*, *};
 use crate::{
     routing::{Ring, Tried},
     types::SessionKey,
-    upstream::{Failure, KeyTrouble, Pool, testing},
+    upstream::{Draw, Failure, KeyTrouble, Pool, testing},
 };
 
 use AffinityReason as Why;
@@ -196,7 +196,8 @@ fn a_suspect_key_keeps_its_warm_sessions_for_a_moment_and_gets_no_new_ones() {
     let kit = eight();
     let (home, ..) = kit.turn(1, 7, at(1));
     kit.fail(&home, &Failure::Key(KeyTrouble::Invalid), at(2));
-    let out: Vec<_> = (0..2).map(|_| kit.get(&home).acquire(lane(), at(2)).unwrap()).collect();
+    let out: Vec<_> =
+        (0..2).map(|_| kit.get(&home).acquire(lane(), &Draw::untold(), at(2)).unwrap()).collect();
     assert!(matches!(kit.decide(&kit.ask(1, 7), at(2)), Decision::Wait { .. }));
     let late = Ask { waited: Duration::from_secs(2), ..kit.ask(1, 7) };
     assert_eq!(gone(kit.decide(&late, at(4))).2, Why::Withdrawn);

@@ -7,7 +7,7 @@ use super::{Ask, Decision, Policy, Tried, Turn, testkit::*};
 use crate::{
     clock::Moment,
     types::{AffinityResult, SessionKey},
-    upstream::{Availability, Endpoint, Failure, KeyTrouble, Slot, testing},
+    upstream::{Availability, Draw, Endpoint, Failure, KeyTrouble, Slot, testing},
 };
 
 struct Running {
@@ -61,7 +61,7 @@ impl World {
                 if let Some(home) = known.map(|known| known.home).filter(|home| home.is_warm(self.now)) {
                     self.no_bouncing(&home.id, &endpoint, result, tried);
                 }
-                match endpoint.acquire(lane(), self.now) {
+                match endpoint.acquire(lane(), &Draw::untold(), self.now) {
                     Ok(slot) => self.begin(session, seed, slot, result),
                     Err(why) => panic!("{endpoint:?} was offered and cannot be had: {why:?}"),
                 }

@@ -7,7 +7,7 @@ use crate::{
     clock::Moment,
     dialect::TtlAsked,
     types::{AffinityReason, AffinityResult, ModelName, SessionKey},
-    upstream::{Endpoint, Failure, Lane, LimitKind, Pool, RateLimit},
+    upstream::{Draw, Endpoint, Failure, Lane, LimitKind, Pool, RateLimit},
 };
 
 pub(super) struct Kit {
@@ -94,7 +94,7 @@ impl Kit {
         now: Moment,
     ) -> (String, AffinityResult, AffinityReason) {
         let (endpoint, result, reason) = gone(self.decide(&self.ask(session, seed), now));
-        let mut slot = endpoint.acquire(lane(), now).unwrap();
+        let mut slot = endpoint.acquire(lane(), &Draw::untold(), now).unwrap();
         let mut turn = self.start(session, &endpoint, result, now);
         slot.answered(now);
         turn.answered();
@@ -102,7 +102,7 @@ impl Kit {
     }
 
     pub(super) fn fail(&self, name: &str, failure: &Failure, now: Moment) {
-        let mut slot = self.get(name).acquire(lane(), now).unwrap();
+        let mut slot = self.get(name).acquire(lane(), &Draw::untold(), now).unwrap();
         slot.failed(failure, now);
     }
 

@@ -124,6 +124,50 @@ pub struct CacheLife {
     pub long: Duration,
 }
 
+/// How limits are reckoned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitParams {
+    /// The time that a limit is given for, which is also how much a bucket holds: a minute everywhere
+    /// that is known. Refill is continuous (providers: Anthropic rate limits).
+    pub window: Duration,
+    /// Tokens read from the cache count as input (OpenAI), or do not (Anthropic).
+    pub cached_reads_count: bool,
+    /// Requests that may wait for one rate domain.
+    pub max_waiting: u32,
+    /// Bytes of their bodies.
+    pub max_waiting_bytes: u64,
+}
+
+impl LimitParams {
+    /// What is usual where this dialect is spoken.
+    #[must_use]
+    pub const fn usual(family: Family) -> Self {
+        Self {
+            window: Duration::from_secs(60),
+            cached_reads_count: match family {
+                Family::Anthropic => false,
+                Family::OpenAi => true,
+            },
+            max_waiting: 1_000,
+            max_waiting_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Limits that the configuration names, per window and class of models. Where a provider's headers
+/// name them too, those hold.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LimitsGiven {
+    /// Requests.
+    pub requests: Option<u64>,
+    /// All tokens.
+    pub tokens: Option<u64>,
+    /// Input tokens.
+    pub input: Option<u64>,
+    /// Output tokens.
+    pub output: Option<u64>,
+}
+
 /// A method and a path pattern that may pass through untouched.
 #[derive(Clone, Debug)]
 pub struct PassRule {
@@ -182,6 +226,8 @@ pub struct ProviderParams {
     pub cooling: Cooling,
     /// How long prompts stay cached.
     pub cache: CacheLife,
+    /// How limits are reckoned.
+    pub limits: LimitParams,
     /// Ask for usage in chat streams (`stream_options.include_usage`) when the client did not.
     pub inject_usage: bool,
     /// Paths beyond the known ones.
@@ -215,6 +261,8 @@ pub struct EndpointParams {
     pub region: Option<String>,
     /// The weight of its rate domain, shared by the domain's endpoints. The largest one wins.
     pub weight: u32,
+    /// Limits of its rate domain, where the provider's headers do not tell.
+    pub limits: LimitsGiven,
 }
 
 /// One model as callers name it.

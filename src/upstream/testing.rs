@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, Overload, Pool, ProviderParams,
-    Timeouts,
+    AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams, LimitsGiven,
+    Overload, Pool, ProviderParams, Timeouts,
 };
 use crate::types::{Family, Secret};
 
@@ -26,6 +26,7 @@ pub(crate) fn provider(name: &str) -> ProviderParams {
         timeouts: Timeouts::default(),
         cooling: Cooling::default(),
         cache: CacheLife { short: Duration::from_secs(300), long: Duration::from_secs(3_600) },
+        limits: LimitParams::usual(Family::Anthropic),
         inject_usage: false,
         passthrough: Vec::new(),
         pass_unlisted: false,
@@ -46,6 +47,7 @@ pub(crate) fn endpoint(name: &str, provider: &str, domain: &str) -> EndpointPara
         cache_domain: None,
         region: None,
         weight: 1,
+        limits: LimitsGiven::default(),
     }
 }
 

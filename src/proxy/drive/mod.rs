@@ -26,7 +26,7 @@ use crate::{
     metering::Meter,
     routing::{Start, Tried},
     types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
-    upstream::{Credentials, Endpoint, Failure, Lane},
+    upstream::{Credentials, Draw, Endpoint, Failure, Lane},
 };
 
 /// How a call ended.
@@ -146,7 +146,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                         return Ending::Lost(lost);
                     }
                     self.stayed += after;
-                    if let Ok(slot) = endpoint.acquire(self.lane, clock::now()) {
+                    if let Ok(slot) = endpoint.acquire(self.lane, &Draw::untold(), clock::now()) {
                         same = Some(Choice { endpoint, slot, affinity });
                     }
                 }
