@@ -76,8 +76,7 @@ pub(super) struct Candidates<'a, 'n> {
     known: Option<&'a Known>,
     found: Found,
     now: Moment,
-    /// More sessions than this are more than a share.
-    share: Option<u64>,
+    shares: Option<Shares>,
     /// Where an unknown conversation is most likely warm.
     prior: Option<u64>,
     pub(super) list: SmallVec<[Candidate<'n>; 4]>,
@@ -93,7 +92,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
         now: Moment,
     ) -> Self {
         let mut new =
-            Self { ask, nodes, weights, place, known, found, now, share: None, prior: None, list: SmallVec::new() };
+            Self { ask, nodes, weights, place, known, found, now, shares: None, prior: None, list: SmallVec::new() };
         new.prior = new.likely_home();
         new
     }
@@ -126,11 +125,12 @@ impl<'a, 'n> Candidates<'a, 'n> {
     /// Everybody else who can win.
     pub(super) fn others(&mut self) {
         let nodes = self.nodes;
-        self.share = Some(self.fair_share());
+        let shares = Shares::count(nodes);
         for candidate in &mut self.list {
-            candidate.facts.over_share = self.share.is_some_and(|most| sessions(candidate.node) > most);
+            candidate.facts.over_share = !candidate.facts.is_home && shares.are_exceeded(candidate.node);
             candidate.terms = candidate.facts.weigh(&self.ask.price, self.weights);
         }
+        self.shares = Some(shares);
         let (ask, now) = (self.ask, self.now);
         let top = nodes.top(ask.seed, RENDEZVOUS, |node| can_serve(ask, node, now));
         for (rank, node) in (0_u32..).zip(top) {
@@ -208,7 +208,8 @@ impl<'a, 'n> Candidates<'a, 'n> {
             wait: if outlook.never { closed } else { outlook.wait.max(closed) },
             utilisation: f64::from(outlook.utilisation),
             is_home,
-            over_share: self.share.is_some_and(|most| sessions(node) > most),
+            // Whoever is there already takes no more of it.
+            over_share: !is_home && self.shares.as_ref().is_some_and(|shares| shares.are_exceeded(node)),
             loses_thinking: self.loses_thinking(node),
         };
         let terms = facts.weigh(&ask.price, self.weights);
@@ -275,18 +276,49 @@ impl<'a, 'n> Candidates<'a, 'n> {
             home.id() != node.id() && org(home) != org(node)
         })
     }
+}
 
-    /// A quarter of the sessions, or one and a half times what is fair where that is more.
-    fn fair_share(&self) -> u64 {
-        let counted = self.nodes.all().get(..COUNTED).unwrap_or(self.nodes.all());
-        if self.nodes.all().len() < 3 {
-            return u64::MAX;
+/// How many sessions are where, so that no account is the home of nearly all of them: its outage
+/// would be everybody's.
+struct Shares {
+    /// Sessions an endpoint may hold before cold ones rather go elsewhere.
+    endpoint: u64,
+    /// The same for a rate domain.
+    domain: u64,
+    by_domain: SmallVec<[u64; 16]>,
+}
+
+impl Shares {
+    /// Of large rings only the first few are counted, and nothing is said of their domains.
+    fn count(nodes: &Nodes) -> Self {
+        let all = nodes.all();
+        let counted = all.get(..COUNTED).unwrap_or(all);
+        let mut by_domain: SmallVec<[u64; 16]> = SmallVec::new();
+        by_domain.resize(nodes.domains().len(), 0);
+        for node in counted {
+            if let Some(domain) = by_domain.get_mut(node.domain) {
+                *domain += sessions(node);
+            }
         }
-        let sum: u64 = counted.iter().map(sessions).sum();
-        let (all, sampled) = (self.nodes.all().len() as u64, counted.len().max(1) as u64);
-        let active = sum * all / sampled;
-        (active / 4).max(3 * active / (2 * all))
+        let sum: u64 = by_domain.iter().sum();
+        let is_whole = counted.len() == all.len();
+        let domain = if is_whole { share(sum, by_domain.len()) } else { u64::MAX };
+        let active = sum * (all.len() as u64) / (counted.len().max(1) as u64);
+        Self { endpoint: share(active, all.len()), domain, by_domain }
     }
+
+    fn are_exceeded(&self, node: &Node) -> bool {
+        sessions(node) > self.endpoint
+            || self.by_domain.get(node.domain).is_some_and(|&sessions| sessions > self.domain)
+    }
+}
+
+/// A quarter of the sessions, or one and a half times what is fair where that is more.
+fn share(active: u64, of: usize) -> u64 {
+    if of < 3 {
+        return u64::MAX;
+    }
+    (active / 4).max(3 * active / (2 * of as u64))
 }
 
 fn sessions(node: &Node) -> u64 {

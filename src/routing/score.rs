@@ -35,6 +35,8 @@ impl Default for Weights {
 
 /// Uncached tokens that a provider reads a second, for the guess at a first token's delay.
 const PREFILL_PER_SECOND: f64 = 12_000.0;
+/// A cold prompt of so many tokens and more pays the crowding term in full.
+const ROOM: f64 = 10_000.0;
 /// Beyond this an account counts as full: the term grows without bound.
 const FULL: f64 = 0.98;
 
@@ -138,7 +140,10 @@ impl Facts {
         let money = price.read * f64::from(self.warm.min(self.tokens)) + price.fresh * fresh;
         let delay = weights.delay * (self.wait.as_secs_f64() + fresh / PREFILL_PER_SECOND);
         let rho = self.utilisation.clamp(0.0, FULL);
-        let crowding = if self.is_cold() { weights.crowding * (rho / (1.0 - rho)).powi(2) } else { 0.0 };
+        // What takes hardly any room crowds nobody out.
+        let room = (fresh / ROOM).min(1.0);
+        let crowding =
+            if self.is_cold() { weights.crowding * room * (rho / (1.0 - rho)).powi(2) } else { 0.0 };
         let mut other = 0.0;
         if self.is_home {
             other -= weights.home;
