@@ -41,6 +41,7 @@ pub struct Metrics {
     pub domain_open: GaugeVec,
     /// What a domain's last answer said was left of its limits, as a share of the limit.
     pub domain_headroom: GaugeVec,
+    headers_ignored: IntCounterVec,
     /// Requests between their head and their end.
     pub in_flight: IntGauge,
     /// Output tokens of the streams that run now, counted live.
@@ -94,6 +95,11 @@ impl Metrics {
                 "domain_headroom",
                 "Share of a limit left.",
                 &["domain", "class", "kind"],
+            ),
+            headers_ignored: r.counters(
+                "headers_ignored_total",
+                "Figures of rate limit headers that made no sense.",
+                &["why"],
             ),
             in_flight: r.level("requests_in_flight", "Requests under way."),
             live_output: r.level("live_output_tokens", "Output tokens of running streams."),
@@ -164,6 +170,11 @@ impl Metrics {
     /// A request of this configured model had no known price.
     pub fn no_price(&self, model: &str) {
         self.price_missing.with_label_values(&[model]).inc();
+    }
+
+    /// A figure in a rate limit header made no sense, and why.
+    pub fn lied(&self, why: &str) {
+        self.headers_ignored.with_label_values(&[why]).inc();
     }
 
     /// Brings the ratio up to date; called when somebody scrapes.

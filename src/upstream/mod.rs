@@ -14,6 +14,7 @@
 //! that others use; `classify` decides whose fault an answer is, and is pure.
 
 mod availability;
+mod bucket;
 mod budget;
 mod classify;
 mod domain;
@@ -21,6 +22,7 @@ mod endpoint;
 mod facts;
 mod failure;
 mod failure_kind;
+mod gauge;
 mod headroom;
 mod key;
 mod lane;
@@ -28,6 +30,7 @@ mod model;
 mod need;
 mod params;
 mod pool;
+mod queue;
 mod rate;
 mod reservation;
 mod retry_after;

@@ -210,8 +210,8 @@ impl Pool {
             open_in_seconds: gate.open_until(now).map_or(0.0, |until| now.until(until).as_secs_f64()),
             paced: matches!(gate.state(now), RateState::Paced { .. }),
             headroom: gate
-                .levels
-                .known()
+                .gauge(|gauge| gauge.left(now).collect::<Vec<_>>())
+                .into_iter()
                 .map(|left| LevelView {
                     kind: left.kind.label(),
                     remaining: left.remaining,
