@@ -39,9 +39,13 @@ pub struct Metrics {
     pub endpoint_state: GaugeVec,
     /// Seconds until a domain opens again, 0 when it is open.
     pub domain_open: GaugeVec,
-    /// What a domain's last answer said was left of its limits, as a share of the limit.
+    /// What is left of a domain's limits by our own reckoning, as a share of the limit.
     pub domain_headroom: GaugeVec,
     headers_ignored: IntCounterVec,
+    /// How much of a domain's input limit is in use.
+    pub domain_utilisation: GaugeVec,
+    /// Requests that wait for room in a domain.
+    pub domain_waiting: GaugeVec,
     /// Requests between their head and their end.
     pub in_flight: IntGauge,
     /// Output tokens of the streams that run now, counted live.
@@ -95,6 +99,16 @@ impl Metrics {
                 "domain_headroom",
                 "Share of a limit left.",
                 &["domain", "class", "kind"],
+            ),
+            domain_utilisation: r.gauges(
+                "domain_utilisation",
+                "Share of the input limit in use: the average, or what is gone, whichever is more.",
+                &["domain", "class"],
+            ),
+            domain_waiting: r.gauges(
+                "domain_waiting",
+                "Requests that hold a place in the queue for its limits.",
+                &["domain", "class"],
             ),
             headers_ignored: r.counters(
                 "headers_ignored_total",

@@ -283,7 +283,7 @@ impl Endpoint {
     #[must_use]
     pub fn headroom(&self, lane: Lane, now: Moment) -> SmallVec<[Left; 4]> {
         let domain = self.membership.rate.load();
-        domain.gate(lane).map(|gate| gate.gauge(|gauge| gauge.left(now).collect())).unwrap_or_default()
+        domain.gate(lane).map(|gate| gate.gauge(|gauge| gauge.left(now))).unwrap_or_default()
     }
 
     /// What is known of its key.

@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{
     bucket::{Bucket, HAIR, Heard, Room, float, whole},
     facts::LimitFacts,
@@ -339,12 +341,14 @@ impl Gauge {
         }
     }
 
-    pub(super) fn left(&self, now: Moment) -> impl Iterator<Item = Left> {
-        LimitKind::REPORTED.into_iter().zip(&self.buckets).filter_map(move |(kind, bucket)| {
+    /// What is left of each limit that is known.
+    pub(super) fn left(&self, now: Moment) -> SmallVec<[Left; 4]> {
+        let known = LimitKind::REPORTED.into_iter().zip(&self.buckets).filter_map(|(kind, bucket)| {
             let limit = bucket.limit()?;
             let remaining = whole(bucket.level(self.window, now));
             Some(Left { kind, remaining: Some(remaining), limit: Some(whole(limit)) })
-        })
+        });
+        known.collect()
     }
 
     pub(super) fn shown(&self, now: Moment) -> Shown {
