@@ -29,7 +29,13 @@ pub(super) fn read(caller: &Section<'_>) -> Option<CallerParams> {
         tenant: tenant.into(),
         digest: digest?,
         models: models.map(|globs| globs.into_iter().map(|glob| glob.value).collect()),
+        weight: weight(caller),
     })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a checked ratio of a few units")]
+fn weight(caller: &Section<'_>) -> f32 {
+    caller.ratio("weight", 1.0, 0.01..=100.0) as f32
 }
 
 fn digest(caller: &Section<'_>, token: Option<&At<Secret>>, hash: Option<&At<String>>) -> Option<KeyDigest> {

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     types::Family,
     upstream::{
-        AuthScheme, CacheLife, Cooling, Credentials, HttpVersion, LimitParams, Overload, PassRule,
-        ProviderParams, Timeouts,
+        AuthScheme, CacheLife, CacheRule, Cooling, Credentials, HttpVersion, LimitParams, Overload, PassRule,
+        ProviderParams, RoutingMode, Timeouts,
     },
 };
 
@@ -74,6 +74,11 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
         timeouts: provider.table("timeouts", timeouts),
         cooling: provider.table("cooling", cooling),
         cache: provider.table("cache", |cache| cache_life(cache, own)),
+        routing: provider.choice(
+            "routing",
+            RoutingMode::Cost,
+            &[("cost", RoutingMode::Cost), ("pinned", RoutingMode::Pinned)],
+        ),
         limits: provider.table("limits", |limits| limits_of(limits, own)),
         inject_usage: provider.flag("inject_usage", own == Family::OpenAi),
         passthrough: passthrough(provider),
@@ -185,8 +190,15 @@ fn cache_life(cache: &Section<'_>, family: Family) -> CacheLife {
         Family::Anthropic => (secs(300), secs(3600)),
         Family::OpenAi => (secs(1800), secs(24 * 3600)),
     };
-    let range = secs(1)..=secs(7 * 24 * 3600);
+    let range = millis(100)..=secs(7 * 24 * 3600);
+    let usual = match family {
+        Family::Anthropic => CacheRule::Marked,
+        Family::OpenAi => CacheRule::Anywhere,
+    };
+    let rules = [("marked", CacheRule::Marked), ("anywhere", CacheRule::Anywhere), ("never", CacheRule::Never)];
     let read = CacheLife {
+        rule: cache.choice("rule", usual, &rules),
+        min_tokens: cache.whole("min_tokens", 1_024, 0..=1_000_000),
         short: cache.duration("short", short, range.clone()),
         long: cache.duration("long", long, range),
     };

@@ -23,4 +23,4 @@ pub use scan::{ScanError, ScanLimits, scan};
 pub use signal::{DeltaKind, Signal, StopKind, UpstreamFault};
 pub use splice::{Splice, apply};
 pub use stream::{Passed, StreamEnd, StreamReader, read_whole};
-pub use view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value};
+pub use view::{Block, BodyIds, HardPin, PinKind, RequestView, Settings, Span, TtlAsked, Value};

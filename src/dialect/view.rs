@@ -108,6 +108,23 @@ pub enum TtlAsked {
     Long,
 }
 
+/// Settings of a request that are part of the provider's cache key beside the blocks: two requests
+/// that differ here share nothing from that layer on, however alike their blocks are. XXH3 over the
+/// members' names and raw values; the members' order does not count. 0: none is set.
+///
+/// Sources: Anthropic, "What invalidates the cache" (providers 1.1); `OpenAI`, prompt caching guide
+/// (a schema is part of the prompt's start; the key decides the machine).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// What changes everything, or everything behind the tools: Anthropic `speed`, `mcp_servers`;
+    /// `OpenAI` `prompt_cache_key`, `response_format`, `text`, `reasoning`, `functions`, `prompt`, ...
+    pub all: u64,
+    /// What changes the messages only: Anthropic `tool_choice` (with `disable_parallel_tool_use`),
+    /// `thinking`, `output_config` (effort, format), `output_format`, `context_management`. Thinking
+    /// and effort change tools and system, too, on some models, which the provider does not name.
+    pub messages: u64,
+}
+
 /// A request body, scanned once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestView {
@@ -147,4 +164,13 @@ pub struct RequestView {
     pub ids: BodyIds,
     /// The cache life that the client asks for.
     pub ttl: TtlAsked,
+    /// Settings that are part of the cache key.
+    pub settings: Settings,
+    /// An assistant's thinking with the signature of the account that made it stands in the history:
+    /// another organization drops it, or refuses it (providers 0.4, 0.5).
+    pub signed_thinking: bool,
+    /// How many breakpoints the client put on blocks itself (255: that many or more).
+    pub markers: u8,
+    /// `cache_control` stands at the top: the provider puts one breakpoint on the last block.
+    pub auto_marker: bool,
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{denial::Denial, exchange::Exchange, identify::Identified, upload::Upload};
+use super::{denial::Denial, exchange::Exchange, identify::Identified, upload::Upload, warmth};
 use crate::{
     clock,
     dialect::{self, HardPin, Splice},
     live::Held,
     metering::Ratios,
+    routing::{Price, Prompt},
     session::Owner,
     snapshot::CallerParams,
     types::{EndpointName, ModelName, Operation, Reason},
@@ -32,6 +33,12 @@ pub(crate) struct Admitted {
     pub pin: Option<EndpointName>,
     /// The model has spoken before.
     pub has_history: bool,
+    /// What the provider's cache sees of it; let go with the first byte of the answer.
+    pub prompt: Prompt,
+    /// What its tokens cost.
+    pub price: Price,
+    /// Its history holds thinking that is signed for the account that made it.
+    pub signed_thinking: bool,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
@@ -92,6 +99,9 @@ pub(crate) fn admit(
     permitted(x, &who.requested)?;
     let pin = pin(x, &who.view.pins)?;
     let now = clock::now();
+    let session = x.identity.as_ref().and_then(|identity| identity.key);
+    let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
+    let (prompt, price) = warmth::prompt(x, operation, &who, ratios.input_tokens(x.request_bytes));
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
             x.live.links.learn_request(identity, now);
@@ -100,8 +110,6 @@ pub(crate) fn admit(
         // needed again, to link the answer to what it answered.
         identity.chain.points = identity.chain.last().copied().into_iter().collect();
     }
-    let session = x.identity.as_ref().and_then(|identity| identity.key);
-    let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
     let view = who.view;
     let rename = who.model.upstream_name(who.requested.as_str());
     let has_option = matches!(operation, Operation::ChatCompletions | Operation::Completions);
@@ -118,6 +126,9 @@ pub(crate) fn admit(
         requested: who.requested,
         pin,
         has_history: view.has_history,
+        prompt,
+        price,
+        signed_thinking: view.signed_thinking,
         background: view.background,
         ratios,
         payload,

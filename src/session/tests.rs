@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::{Moment, UnixTime},
-    dialect::{Block, BodyIds, HardPin, PinKind, RequestView, TtlAsked, Value},
+    dialect::{Block, BodyIds, HardPin, PinKind, RequestView, Settings, TtlAsked, Value},
     types::{IdSource, ModelName, Operation, PrefixChain, Section, TenantId},
 };
 
@@ -40,6 +40,10 @@ impl Talk {
             encrypted_content: false,
             ids: BodyIds::default(),
             ttl: TtlAsked::None,
+            settings: Settings::default(),
+            signed_thinking: false,
+            markers: 0,
+            auto_marker: false,
         };
         Self { body: b"{".to_vec(), view }
     }

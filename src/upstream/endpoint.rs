@@ -121,6 +121,12 @@ impl Endpoint {
         DomainName::clone(&self.membership.cache.load())
     }
 
+    /// XXH3 of the cache domain's name: what the warm index knows it by.
+    #[must_use]
+    pub fn cache_id(&self) -> u64 {
+        xxh3_64(self.membership.cache.load().as_str().as_bytes())
+    }
+
     /// The endpoints that fail together with it.
     #[must_use]
     pub fn failure_domain(&self) -> &DomainName {

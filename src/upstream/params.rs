@@ -115,9 +115,33 @@ impl Default for Cooling {
     }
 }
 
-/// How long a provider keeps a prompt, counted from the request's start.
+/// How a provider's prompt cache writes and finds prefixes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheRule {
+    /// Written at breakpoints only; a read looks back from each of them (Anthropic).
+    Marked,
+    /// Any shared prefix is found (OpenAI, Gemini, engines with a prefix cache).
+    Anywhere,
+    /// Nothing is cached.
+    Never,
+}
+
+/// Who decides where a provider's sessions go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RoutingMode {
+    /// Cost: what is warm where, against the wait for it.
+    Cost,
+    /// Sessions stay where they are; refusals alone make them wait or move.
+    Pinned,
+}
+
+/// How a provider caches prompts, and for how long, counted from the request's start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheLife {
+    /// How prefixes are written and found.
+    pub rule: CacheRule,
+    /// A shorter prefix is not cached.
+    pub min_tokens: u32,
     /// The usual time (Anthropic 5 m, OpenAI 30 m).
     pub short: Duration,
     /// The long time, where a request asks for it.
@@ -224,8 +248,10 @@ pub struct ProviderParams {
     pub timeouts: Timeouts,
     /// How failures cool.
     pub cooling: Cooling,
-    /// How long prompts stay cached.
+    /// How prompts are cached.
     pub cache: CacheLife,
+    /// Who decides where its sessions go.
+    pub routing: RoutingMode,
     /// How limits are reckoned.
     pub limits: LimitParams,
     /// Ask for usage in chat streams (`stream_options.include_usage`) when the client did not.

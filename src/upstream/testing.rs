@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams, LimitsGiven,
-    Overload, Pool, ProviderParams, Timeouts,
+    AuthScheme, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams, LimitsGiven,
+    Overload, Pool, ProviderParams, RoutingMode, Timeouts,
 };
 use crate::types::{Family, Secret};
 
@@ -25,7 +25,13 @@ pub(crate) fn provider(name: &str) -> ProviderParams {
         http: HttpVersion::Auto,
         timeouts: Timeouts::default(),
         cooling: Cooling::default(),
-        cache: CacheLife { short: Duration::from_secs(300), long: Duration::from_secs(3_600) },
+        cache: CacheLife {
+            rule: CacheRule::Marked,
+            min_tokens: 1_024,
+            short: Duration::from_secs(300),
+            long: Duration::from_secs(3_600),
+        },
+        routing: RoutingMode::Pinned,
         limits: LimitParams::usual(Family::Anthropic),
         inject_usage: false,
         passthrough: Vec::new(),

@@ -68,6 +68,7 @@ fn element(
     }
     let start = walker.at();
     let (mut kind, mut text, mut call) = (None, None, None);
+    let mut signature = false;
     // Only `type`, `text` and the marker: the same to a provider as the bare string.
     let mut only_text = true;
     let mut marker = Marker::default();
@@ -81,6 +82,7 @@ fn element(
                 only_text = false;
                 match key.raw {
                     b"tool_use_id" => call = walker.string_or_skip()?,
+                    b"signature" => signature = walker.string_or_skip()?.is_some_and(|text| !text.is_empty()),
                     _ => file(walker, found, &key)?,
                 }
             }
@@ -102,6 +104,9 @@ fn element(
         }
         _ => Block { section, span, marker, opens_message: false, attribution },
     };
+    if kind == b"redacted_thinking" || (kind == b"thinking" && signature) {
+        found.signed();
+    }
     if kind == b"text" {
         seen.texts.extend(text);
     }
@@ -136,6 +141,13 @@ pub(crate) fn file(walker: &mut Walker<'_>, found: &mut Found<'_>, key: &Key<'_>
             }
             walker.members(|walker, key| match key.raw {
                 b"content" | b"output" => walker.pass().map_err(ScanError::from),
+                // A marker in a tool's result counts among the request's four.
+                b"cache_control" => {
+                    if read_marker(walker, found)? {
+                        found.breakpoint();
+                    }
+                    Ok(())
+                }
                 _ => file(walker, found, &key),
             })
         }),
@@ -234,6 +246,7 @@ impl Marker {
         key: &Key<'_>,
     ) -> Result<(), ScanError> {
         if read_marker(walker, found)? {
+            found.breakpoint();
             self.alone = key.before.is_none();
             self.span = Some(key.before.unwrap_or(key.start)..walker.at());
         }

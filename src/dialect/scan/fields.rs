@@ -95,6 +95,38 @@ impl Field {
     }
 }
 
+/// A setting that is part of the provider's cache key, and whether it reaches the messages only. See
+/// [`Settings`](crate::dialect::Settings).
+fn keyed(operation: Operation, name: &[u8]) -> Option<(&'static str, bool)> {
+    Some(match (operation, name) {
+        (Operation::Messages | Operation::CountTokens, name) => match name {
+            b"tool_choice" => ("tool_choice", true),
+            b"thinking" => ("thinking", true),
+            b"output_config" => ("output_config", true),
+            b"output_format" => ("output_format", true),
+            b"context_management" => ("context_management", true),
+            b"speed" => ("speed", false),
+            b"mcp_servers" => ("mcp_servers", false),
+            _ => return None,
+        },
+        (Operation::ChatCompletions, name) => match name {
+            b"response_format" => ("response_format", false),
+            b"reasoning_effort" => ("reasoning_effort", false),
+            b"verbosity" => ("verbosity", false),
+            b"functions" => ("functions", false),
+            b"web_search_options" => ("web_search_options", false),
+            _ => return None,
+        },
+        (Operation::Responses, name) => match name {
+            b"text" => ("text", false),
+            b"reasoning" => ("reasoning", false),
+            b"prompt" => ("prompt", false),
+            _ => return None,
+        },
+        (Operation::Embeddings | Operation::Completions, _) => return None,
+    })
+}
+
 /// Reads one member at the top.
 pub(super) fn member(
     operation: Operation,
@@ -104,7 +136,13 @@ pub(super) fn member(
 ) -> Result<(), ScanError> {
     let field = unescaped(walker, &key, Field::named).filter(|field| field.belongs_to(operation));
     let Some(field) = field else {
-        return walker.pass().map_err(ScanError::from);
+        // Whatever these hold is the provider's to judge, twice or not: we only tell them apart.
+        let Some((name, messages)) = unescaped(walker, &key, |name| keyed(operation, name)) else {
+            return walker.pass().map_err(ScanError::from);
+        };
+        let value = walker.skip()?;
+        found.setting(name, &value, messages);
+        return Ok(());
     };
     let bit = 1 << field as u32;
     if found.seen & bit != 0 {
@@ -193,7 +231,14 @@ fn setting(field: Field, walker: &mut Walker<'_>, found: &mut Found<'_>) -> Resu
                 found.ttl = TtlAsked::Long;
             }
         }
-        Field::PromptCacheKey => found.ids.prompt_cache_key = client_id(walker)?,
+        Field::PromptCacheKey => {
+            let start = {
+                walker.kind()?;
+                walker.at()
+            };
+            found.ids.prompt_cache_key = client_id(walker)?;
+            found.setting(field.name(), &(start..walker.at()), false);
+        }
         Field::SessionId => found.ids.session_id = client_id(walker)?,
         Field::LitellmSessionId => {
             let id = client_id(walker)?;

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
 use crate::{
     dialect::{
         json::{self, Walker},
         scan::ScanError,
-        view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value},
+        view::{Block, BodyIds, HardPin, PinKind, RequestView, Settings, Span, TtlAsked, Value},
     },
     types::{ModelName, Operation, Section},
 };
@@ -33,6 +35,9 @@ pub(crate) struct Found<'a> {
     pub(super) ttl: TtlAsked,
     /// `cache_control` stands at the top: the last block is a breakpoint.
     pub(super) marks_last: bool,
+    settings: Settings,
+    signed_thinking: bool,
+    markers: u8,
     tools: Vec<Block>,
     system: Vec<Block>,
     messages: Vec<Block>,
@@ -65,6 +70,9 @@ impl<'a> Found<'a> {
             ids: BodyIds::default(),
             ttl: TtlAsked::None,
             marks_last: false,
+            settings: Settings::default(),
+            signed_thinking: false,
+            markers: 0,
             tools: Vec::new(),
             system: Vec::new(),
             messages: Vec::new(),
@@ -173,6 +181,25 @@ impl<'a> Found<'a> {
         self.encrypted_content = true;
     }
 
+    /// Thinking that its own account has signed.
+    pub(crate) const fn signed(&mut self) {
+        self.signed_thinking = true;
+    }
+
+    /// A breakpoint on a block.
+    pub(crate) const fn breakpoint(&mut self) {
+        self.markers = self.markers.saturating_add(1);
+    }
+
+    /// A setting of the cache key: `messages` says that it reaches no further than those.
+    pub(super) fn setting(&mut self, name: &str, value: &Span, messages: bool) {
+        let Some(value) = self.body.get(value.clone()).filter(|value| *value != b"null") else { return };
+        let hash = xxh3_64_with_seed(value, xxh3_64(name.as_bytes()));
+        let layer = if messages { &mut self.settings.messages } else { &mut self.settings.all };
+        // A sum: the order of an object's members means nothing.
+        *layer = layer.wrapping_add(hash);
+    }
+
     /// A cache marker with this life.
     pub(crate) fn marked(&mut self, long: bool) {
         self.ttl = match (self.ttl, long) {
@@ -217,6 +244,10 @@ impl<'a> Found<'a> {
             encrypted_content: self.encrypted_content,
             ids: self.ids,
             ttl: self.ttl,
+            settings: self.settings,
+            signed_thinking: self.signed_thinking,
+            markers: self.markers,
+            auto_marker: self.marks_last,
         })
     }
 }

@@ -6,6 +6,7 @@ mod after;
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     admit::Admitted,
@@ -24,10 +25,10 @@ use super::{
 use crate::{
     clock::{self, Moment},
     metering::Meter,
-    routing::{Start, Tried},
+    routing::{Choosing, Prompt, Start, Tried},
     telemetry::Metrics,
     types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
-    upstream::{Credentials, Draw, Endpoint, Failure, Lane},
+    upstream::{Credentials, Draw, Endpoint, Failure, Flow, Lane},
 };
 
 /// How a call ended.
@@ -64,6 +65,9 @@ pub(crate) struct Drive<'a, 'l> {
     call: Admitted,
     request: &'a Request<'a>,
     lane: Lane,
+    /// On whose behalf it waits.
+    flow: Flow,
+    choosing: Choosing,
     /// Endpoints that have failed this request.
     tried: Vec<Tried>,
     count: u32,
@@ -109,6 +113,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         request: &'a Request<'a>,
     ) -> Self {
         let lane = call.model.lane(call.operation, call.requested.as_str());
+        let flow = flow_of(x);
         Self {
             gateway,
             line,
@@ -116,6 +121,8 @@ impl<'a, 'l> Drive<'a, 'l> {
             call,
             request,
             lane,
+            flow,
+            choosing: Choosing::new(),
             tried: Vec::new(),
             count: 0,
             stayed: Duration::ZERO,
@@ -147,7 +154,8 @@ impl<'a, 'l> Drive<'a, 'l> {
                         return Ending::Lost(lost);
                     }
                     self.stayed += after;
-                    if let Ok(slot) = endpoint.acquire(self.lane, &Draw::untold(), clock::now()) {
+                    let draw = Draw { anyway: true, ..self.choosing.draw(self.flow) };
+                    if let Ok(slot) = endpoint.acquire(self.lane, &draw, clock::now()) {
                         same = Some(Choice { endpoint, slot, affinity });
                     }
                 }
@@ -167,8 +175,12 @@ impl<'a, 'l> Drive<'a, 'l> {
             session,
             seed,
             has_history: self.call.has_history,
+            prompt: &self.call.prompt,
+            price: self.call.price,
+            flow: self.flow,
+            signed_thinking: self.call.signed_thinking,
         };
-        choose::choose(self.line, self.x, &wish, &self.tried).await
+        choose::choose(self.line, self.x, &mut self.choosing, &wish, &self.tried).await
     }
 
     async fn attempt(&mut self, mut choice: Choice) -> Step {
@@ -230,7 +242,11 @@ impl<'a, 'l> Drive<'a, 'l> {
             return;
         }
         x.affinity = Some(choice.affinity);
+        let Some(ring) = x.snapshot.rings.of(&self.call.model) else { return };
         let start = Start {
+            ring,
+            prompt: &self.call.prompt,
+            price: self.call.price,
             session,
             parent: x.identity.as_ref().and_then(|identity| identity.parent),
             model: &self.call.model.label,
@@ -276,6 +292,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.remember_usage_refused(&choice);
         }
         self.x.answered = Some(now);
+        self.call.prompt = Prompt::default();
         if let Some(turn) = &mut self.x.turn {
             turn.answered();
         }
@@ -301,6 +318,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         reply::explain(&mut down, self.x);
         let ended = relay::relay(self.line, answer, down, &passage, self.x, &mut self.call.payload).await;
         self.x.response_bytes = self.line.sent;
+        self.book(&mut choice);
         match ended {
             Ended::Complete => {
                 self.record(&choice, AttemptOutcome::Ok, Some(status), false, started);
@@ -337,12 +355,26 @@ impl<'a, 'l> Drive<'a, 'l> {
         }
     }
 
+    /// Corrects what was taken from the limits by what the provider counted.
+    fn book(&self, choice: &mut Choice) {
+        let now = clock::now();
+        if let Some(metered) = self.x.reading.as_ref().map(|reading| reading.meter.settle(now)) {
+            choice.slot.used(&metered.usage, now);
+        }
+    }
+
     fn usage_is_refused(&self) -> bool {
         let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
         let refused = self.x.live.usage_refused.lock();
         !refused.is_empty()
             && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
     }
+}
+
+/// The queue is fair by caller.
+fn flow_of(x: &Exchange) -> Flow {
+    let weight = x.snapshot.callers.of_name(&x.caller).map_or(1.0, |caller| caller.weight);
+    Flow { id: xxh3_64(x.caller.as_str().as_bytes()), weight, bytes: x.request_bytes }
 }
 
 /// What places a session that is warm nowhere: its own hash, so that fifty twins spread; the opening
