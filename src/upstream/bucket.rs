@@ -2,8 +2,8 @@
 //!
 //! Continuous refill, one window's worth at most. A level is lowered by what we send and corrected by
 //! what answers say. An answer's figure is old when it arrives: of R left when a request was sent at
-//! t0, the truth at t1 lies between R less all that we drew since and R plus the refill since. So the
-//! own level is moved into that span and no further.
+//! t0, the truth at t1 lies between R less all that R may not count yet and R plus the refill since. So
+//! the own level is moved into that span and no further.
 //!
 //! Trap: a clock that stands still or jumps back refills nothing; one that jumps ahead fills to the
 //! limit and no more.
@@ -38,7 +38,8 @@ pub(super) enum Room {
     Never,
 }
 
-/// What an answer said of a bucket, for a request that was sent when so much had been drawn.
+/// What an answer said of a bucket, for a request that was sent when so much had been drawn; that
+/// which may have come to the provider after it is left out.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Heard {
     pub(super) remaining: f64,

@@ -86,7 +86,8 @@ pub(super) struct Debit {
     sent: Moment,
     drawn: [f64; 4],
     heard: [Option<Heard>; 4],
-    unanswered: bool,
+    /// Out without an answer, with so much input.
+    pending: Option<f64>,
 }
 
 /// See the module's description.
@@ -101,6 +102,8 @@ pub(super) struct Gauge {
     /// Requests without an answer so far, and when the first of them started.
     unanswered: usize,
     unanswered_since: Moment,
+    /// The input that they took.
+    pending: f64,
     average: Average,
     queue: FairQueue,
 }
@@ -130,6 +133,7 @@ impl Gauge {
             told: false,
             unanswered: 0,
             unanswered_since: Moment::ZERO,
+            pending: 0.0,
             average: Average::default(),
             queue: FairQueue::default(),
         }
@@ -224,18 +228,24 @@ impl Gauge {
         tokens.take(counted, self.window, now);
         input.take(counted, self.window, now);
         self.average.add(counted, self.window, now);
+        // Those who are out without an answer may reach the provider after this one, so that its answer
+        // does not count them yet.
+        let others = [index(self.unanswered), self.pending, self.pending, 0.0];
         if self.unanswered == 0 {
             self.unanswered_since = now;
         }
         self.unanswered += 1;
+        self.pending += counted;
+        let mut drawn = self.buckets.map(|bucket| bucket.drawn());
+        drawn.iter_mut().zip(others).for_each(|(drawn, others)| *drawn -= others);
         Debit {
             input: counted,
             output: 0.0,
             requests: 1.0,
             sent: now,
-            drawn: self.buckets.map(|bucket| bucket.drawn()),
+            drawn,
             heard: [None; 4],
-            unanswered: true,
+            pending: Some(counted),
         }
     }
 
@@ -251,8 +261,10 @@ impl Gauge {
 
     /// No longer out without an answer.
     pub(super) fn closed(&mut self, debit: &mut Debit) {
-        if std::mem::take(&mut debit.unanswered) {
+        if let Some(input) = debit.pending.take() {
             self.unanswered = self.unanswered.saturating_sub(1);
+            // Nothing is out: rounding must not add up.
+            self.pending = if self.unanswered == 0 { 0.0 } else { (self.pending - input).max(0.0) };
         }
     }
 
@@ -411,3 +423,7 @@ impl Gauge {
 fn index(count: usize) -> f64 {
     float(count as u64)
 }
+
+#[cfg(test)]
+#[path = "gauge_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{
+    endpoint::Endpoint,
     gauge::Asker,
     lane::Lane,
     need::{Flow, Standing},
@@ -46,6 +47,13 @@ impl Reservation {
     #[must_use]
     pub fn endpoint(&self) -> u64 {
         self.endpoint
+    }
+
+    /// Whether it still is a place in the queue that a request of `lane` to `endpoint` stands in: any
+    /// endpoint of its rate domain, until that is found to be part of another one.
+    #[must_use]
+    pub fn holds_at(&self, endpoint: &Endpoint, lane: Lane) -> bool {
+        endpoint.rate_domain().gate(lane).is_some_and(|gate| Arc::ptr_eq(gate, &self.gate))
     }
 
     /// The limits that it is for.
