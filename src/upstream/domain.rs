@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{
     failure::FailureGate,
     lane::Classes,
-    rate::{RateDomain, Terms},
+    rate_domain::{RateDomain, Terms},
 };
 use crate::types::{DomainName, Family};
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::{
+    average::Average,
     bucket::{Bucket, HAIR, Heard, Room, float, whole},
     facts::LimitFacts,
     headroom::{Left, LimitKind, Said},
@@ -44,29 +45,6 @@ pub(super) fn round_up(seconds: f64) -> Duration {
         return Duration::ZERO;
     }
     Duration::from_millis((seconds.min(LONGEST) * 1_000.0).ceil() as u64)
-}
-
-/// Counted input per window, averaged with the window as time constant.
-#[derive(Clone, Copy, Default)]
-struct Average {
-    value: f64,
-    at: Moment,
-}
-
-impl Average {
-    fn read(&self, window: Duration, now: Moment) -> f64 {
-        let age = now.since(self.at);
-        if age.is_zero() {
-            self.value
-        } else {
-            self.value * (-age.as_secs_f64() / window.as_secs_f64()).exp()
-        }
-    }
-
-    fn add(&mut self, amount: f64, window: Duration, now: Moment) {
-        self.value = (self.read(window, now) + amount).max(0.0);
-        self.at = self.at.max(now);
-    }
 }
 
 /// Who asks.
@@ -277,7 +255,8 @@ impl Gauge {
     /// Takes over what the head of an answer says.
     pub(super) fn tell(&mut self, said: &Said, debit: &mut Debit, now: Moment) {
         let window = self.window;
-        let input_is_known = self.buckets.iter().nth(2).is_some_and(Bucket::is_known);
+        let [_, _, input, _] = &self.buckets;
+        let input_is_known = input.is_known();
         let Some(at) = said.kind.index() else { return };
         let (Some(bucket), Some(drawn), Some(slot)) =
             (self.buckets.get_mut(at), debit.drawn.get(at), debit.heard.get_mut(at))

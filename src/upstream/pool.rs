@@ -12,7 +12,7 @@ use super::{
     endpoint::{Account, Endpoint, Provider},
     key::KeyGate,
     params::{EndpointParams, ProviderParams},
-    rate::Terms,
+    rate_domain::Terms,
     tally::{Bars, Tally},
 };
 use crate::types::{DomainName, EndpointName, ModelName, ProviderName};

@@ -11,7 +11,8 @@ use super::{
     lane::Lane,
     need::{Flow, Standing},
     queue::Place,
-    rate::{Crowd, RateGate},
+    rate::RateGate,
+    rate_domain::Crowd,
 };
 
 /// Holds the place until it is dropped, or used up by [`super::Endpoint::acquire`].

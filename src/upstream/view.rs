@@ -9,7 +9,8 @@ use super::{
     failure::FailureState,
     key::KeyState,
     pool::Pool,
-    rate::{RateDomain, RateGate, RateState},
+    rate::{RateGate, RateState},
+    rate_domain::RateDomain,
 };
 use crate::clock::Moment;
 
