@@ -195,7 +195,8 @@ fn cache_life(cache: &Section<'_>, family: Family) -> CacheLife {
         Family::Anthropic => CacheRule::Marked,
         Family::OpenAi => CacheRule::Anywhere,
     };
-    let rules = [("marked", CacheRule::Marked), ("anywhere", CacheRule::Anywhere), ("never", CacheRule::Never)];
+    let rules =
+        [("marked", CacheRule::Marked), ("anywhere", CacheRule::Anywhere), ("never", CacheRule::Never)];
     let read = CacheLife {
         rule: cache.choice("rule", usual, &rules),
         min_tokens: cache.whole("min_tokens", 1_024, 0..=1_000_000),

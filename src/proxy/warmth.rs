@@ -10,12 +10,7 @@ use crate::{
 };
 
 /// The prompt of a call of about `tokens` tokens, and its price.
-pub(super) fn prompt(
-    x: &Exchange,
-    operation: Operation,
-    who: &Identified,
-    tokens: u64,
-) -> (Prompt, Price) {
+pub(super) fn prompt(x: &Exchange, operation: Operation, who: &Identified, tokens: u64) -> (Prompt, Price) {
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
     let upstream = x.upstream_model.as_ref().map_or("", |model| model.as_str());
     let rates = x.snapshot.prices.rates(upstream, u64::from(tokens)).unwrap_or(USUAL_RATES);

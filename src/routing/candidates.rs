@@ -91,8 +91,18 @@ impl<'a, 'n> Candidates<'a, 'n> {
         found: Found,
         now: Moment,
     ) -> Self {
-        let mut new =
-            Self { ask, nodes, weights, place, known, found, now, shares: None, prior: None, list: SmallVec::new() };
+        let mut new = Self {
+            ask,
+            nodes,
+            weights,
+            place,
+            known,
+            found,
+            now,
+            shares: None,
+            prior: None,
+            list: SmallVec::new(),
+        };
         new.prior = new.likely_home();
         new
     }

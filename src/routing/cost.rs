@@ -67,8 +67,7 @@ impl Cost {
         }
         let found = memory.warm.look(ask.prompt, now);
         let weights = &self.params.weights;
-        let mut candidates =
-            Candidates::new(ask, &nodes, weights, (known.as_ref(), place), found, now);
+        let mut candidates = Candidates::new(ask, &nodes, weights, (known.as_ref(), place), found, now);
         let asked = Asked { ask, nodes: &nodes, known: known.as_ref(), now, params: &self.params };
         match ask.pin.map(|pin| nodes.by_id(Endpoint::id_of(pin.as_str()))) {
             Some(None) => return asked.deny(Reason::OwnerGone, Duration::from_secs(60)),
@@ -232,7 +231,8 @@ impl Asked<'_> {
         // A key under suspicion is better than nothing.
         let suspect = self.nodes.best(ask.seed, |node| self.is_last_resort(node));
         if let (Some(node), None) = (suspect, ask.pin) {
-            let reason = if ask.tried.is_empty() { AffinityReason::Unavailable } else { AffinityReason::Fallback };
+            let reason =
+                if ask.tried.is_empty() { AffinityReason::Unavailable } else { AffinityReason::Fallback };
             let result = match self.known {
                 Some(known) if known.home.is_warm(self.now) => AffinityResult::Moved,
                 Some(_) | None => AffinityResult::New,

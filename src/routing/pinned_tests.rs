@@ -285,7 +285,9 @@ fn a_request_does_not_return_to_where_it_failed_and_its_fallbacks_have_a_budget(
                 *counts.entry(true).or_default() += 1;
             }
             Decision::Deny { .. } => *counts.entry(false).or_default() += 1,
-            other @ (Decision::Go { .. } | Decision::Wait { .. } | Decision::Park { .. }) => panic!("{other:?}"),
+            other @ (Decision::Go { .. } | Decision::Wait { .. } | Decision::Park { .. }) => {
+                panic!("{other:?}")
+            }
         }
     }
     assert_eq!(counts, HashMap::from([(true, 10), (false, 20)]));

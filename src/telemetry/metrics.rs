@@ -39,8 +39,13 @@ pub struct Metrics {
     pub endpoint_state: GaugeVec,
     /// Seconds until a domain opens again, 0 when it is open.
     pub domain_open: GaugeVec,
-    /// What a domain's last answer said was left of its limits, as a share of the limit.
+    /// What is left of a domain's limits by our own reckoning, as a share of the limit.
     pub domain_headroom: GaugeVec,
+    headers_ignored: IntCounterVec,
+    /// How much of a domain's input limit is in use.
+    pub domain_utilisation: GaugeVec,
+    /// Requests that wait for room in a domain.
+    pub domain_waiting: GaugeVec,
     /// Requests between their head and their end.
     pub in_flight: IntGauge,
     /// Output tokens of the streams that run now, counted live.
@@ -94,6 +99,21 @@ impl Metrics {
                 "domain_headroom",
                 "Share of a limit left.",
                 &["domain", "class", "kind"],
+            ),
+            domain_utilisation: r.gauges(
+                "domain_utilisation",
+                "Share of the input limit in use: the average, or what is gone, whichever is more.",
+                &["domain", "class"],
+            ),
+            domain_waiting: r.gauges(
+                "domain_waiting",
+                "Requests that hold a place in the queue for its limits.",
+                &["domain", "class"],
+            ),
+            headers_ignored: r.counters(
+                "headers_ignored_total",
+                "Figures of rate limit headers that made no sense.",
+                &["why"],
             ),
             in_flight: r.level("requests_in_flight", "Requests under way."),
             live_output: r.level("live_output_tokens", "Output tokens of running streams."),
@@ -164,6 +184,11 @@ impl Metrics {
     /// A request of this configured model had no known price.
     pub fn no_price(&self, model: &str) {
         self.price_missing.with_label_values(&[model]).inc();
+    }
+
+    /// A figure in a rate limit header made no sense, and why.
+    pub fn lied(&self, why: &str) {
+        self.headers_ignored.with_label_values(&[why]).inc();
     }
 
     /// Brings the ratio up to date; called when somebody scrapes.

@@ -37,6 +37,8 @@ pub struct LimitFacts {
     pub kind: String,
     /// The limit, per window.
     pub limit: u64,
+    /// The provider itself named it; otherwise it is configured, which the reader may be otherwise.
+    pub told: bool,
     /// What is left; output may be overdrawn.
     pub level: i64,
 }

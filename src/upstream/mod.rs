@@ -6,6 +6,8 @@
 //!
 //! The invariants, each held by its own small machine:
 //! - a deadline named by a 429 is never shortened by a later, earlier one (`rate`);
+//! - nothing that asks for leave starts unless its account's buckets have room for it after those who
+//!   wait before it (`gauge`);
 //! - a failure domain on trial has exactly one trial, judged or released only by its owner (`failure`);
 //! - only the gateway's own check quarantines a key (`key`);
 //! - whatever a [`Slot`] took is given back when it drops, on every path (`slot`).
@@ -14,6 +16,8 @@
 //! that others use; `classify` decides whose fault an answer is, and is pure.
 
 mod availability;
+mod average;
+mod bucket;
 mod budget;
 mod classify;
 mod domain;
@@ -21,14 +25,19 @@ mod endpoint;
 mod facts;
 mod failure;
 mod failure_kind;
+mod gauge;
 mod headroom;
+#[cfg(test)]
+mod headroom_tests;
 mod key;
 mod lane;
 mod model;
 mod need;
 mod params;
 mod pool;
+mod queue;
 mod rate;
+mod rate_domain;
 mod reservation;
 mod retry_after;
 mod slot;
@@ -52,11 +61,11 @@ pub use lane::Lane;
 pub use model::{Model, ModelTable, Unresolved, glob, is_dated};
 pub use need::{Draw, Flow, Need, Outlook, Standing};
 pub use params::{
-    AuthScheme, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams, LimitsGiven,
-    ModelParams, Overload, PassRule, ProviderParams, RoutingMode, Timeouts,
+    AuthScheme, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams,
+    LimitsGiven, ModelParams, Overload, PassRule, ProviderParams, RoutingMode, Timeouts,
 };
 pub use pool::{Pool, PoolFault};
-pub use rate::RateDomain;
+pub use rate_domain::RateDomain;
 pub use reservation::Reservation;
 pub use slot::Slot;
 pub use tally::Homed;

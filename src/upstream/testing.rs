@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthScheme, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams, LimitsGiven,
-    Overload, Pool, ProviderParams, RoutingMode, Timeouts,
+    AuthScheme, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams,
+    LimitsGiven, Overload, Pool, ProviderParams, RoutingMode, Timeouts,
 };
 use crate::types::{Family, Secret};
 

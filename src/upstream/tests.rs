@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{testing::*, *};
 use crate::{
-    clock::Moment,
+    clock::{Moment, UnixTime},
     types::{Family, Operation},
 };
 
@@ -406,8 +406,9 @@ fn headroom_is_shared_by_the_domain_and_shown() {
         ("anthropic-ratelimit-requests-remaining", "7"),
         ("anthropic-ratelimit-requests-limit", "50"),
     ]);
-    get(&pool, "a1").note_headroom(&said, lane());
-    let left = get(&pool, "a2").headroom(lane());
+    let mut slot = get(&pool, "a1").acquire(lane(), &Draw::untold(), at(1)).unwrap();
+    assert!(slot.note_headroom(&said, UnixTime::default(), at(1)).is_empty());
+    let left = get(&pool, "a2").headroom(lane(), at(1));
     assert_eq!((left.len(), left[0].remaining, left[0].limit), (1, Some(7), Some(50)));
     let view = serde_json::to_string(&pool.domain_views(at(1))).unwrap();
     assert!(view.contains("\"remaining\":7"), "{view}");

@@ -26,6 +26,7 @@ use crate::{
     clock::{self, Moment},
     metering::Meter,
     routing::{Choosing, Prompt, Start, Tried},
+    telemetry::Metrics,
     types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
     upstream::{Credentials, Draw, Endpoint, Failure, Flow, Lane},
 };
@@ -182,7 +183,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         choose::choose(self.line, self.x, &mut self.choosing, &wish, &self.tried).await
     }
 
-    async fn attempt(&mut self, choice: Choice) -> Step {
+    async fn attempt(&mut self, mut choice: Choice) -> Step {
         let started = clock::now();
         let provider = Arc::clone(choice.endpoint.provider());
         if self.count == 0 {
@@ -218,7 +219,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                 self.failed(choice, failure, None, ambiguous, last, started)
             }
             Ok(Ok(answer)) => {
-                self.learn(&choice, &answer);
+                self.learn(&mut choice, &answer);
                 if answer.head.status.is_success() {
                     self.pass(choice, answer, adds_usage, deadline, started).await
                 } else {
@@ -258,7 +259,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         x.turn = Some(x.snapshot.policy.started(&start, now));
     }
 
-    fn learn(&self, choice: &Choice, answer: &Answer) {
+    fn learn(&self, choice: &mut Choice, answer: &Answer) {
         let headers = &answer.head.headers;
         if choice.endpoint.provider().params.credentials == Credentials::Gateway {
             if let Some(learned) = choice.endpoint.learn(headers) {
@@ -269,7 +270,10 @@ impl<'a, 'l> Drive<'a, 'l> {
                     self.x.snapshot.rings.reweigh();
                 }
             }
-            choice.endpoint.note_headroom(headers, self.lane);
+            let lies = choice.slot.note_headroom(headers, clock::unix_now(), clock::now());
+            for lie in lies {
+                Metrics::global().lied(lie.label());
+            }
         }
     }
 

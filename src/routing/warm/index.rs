@@ -103,9 +103,8 @@ impl WarmIndex {
         prompt.probes().iter().find_map(|probe| {
             let shard = self.shard(probe.key)?.lock();
             let places = shard.prefixes.get(&probe.key)?;
-            let readable = |warm: &&Warm| {
-                warm.domain == domain && warm.expires > now && warm.leader.is_none()
-            };
+            let readable =
+                |warm: &&Warm| warm.domain == domain && warm.expires > now && warm.leader.is_none();
             places.iter().find(readable).map(|warm| Probe { key: probe.key, tokens: warm.tokens })
         })
     }
@@ -217,7 +216,8 @@ impl WarmIndex {
         let down = unix.0.saturating_sub(Duration::from_secs(saved.saved_at_unix));
         let mut restored = 0;
         for SavedPrefix(key, domain, left, life, tokens) in &saved.prefixes {
-            let (Ok(key), Ok(domain)) = (u64::from_str_radix(key, 16), u64::from_str_radix(domain, 16)) else {
+            let (Ok(key), Ok(domain)) = (u64::from_str_radix(key, 16), u64::from_str_radix(domain, 16))
+            else {
                 continue;
             };
             // No entry outlives its own life, whatever the file says.
