@@ -47,8 +47,8 @@ pub use key::{CheckKind, KeyCheck, KeyState, KeyTrouble};
 pub use lane::Lane;
 pub use model::{Model, ModelTable, Unresolved, glob, is_dated};
 pub use params::{
-    AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, ModelParams, Overload,
-    PassRule, ProviderParams, Timeouts,
+    AuthScheme, CacheCare, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, KeepAlive,
+    ModelParams, Overload, PassRule, ProviderParams, Timeouts,
 };
 pub use pool::{Pool, PoolFault};
 pub use rate::RateDomain;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, Overload, Pool, ProviderParams,
-    Timeouts,
+    AuthScheme, CacheCare, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, KeepAlive, Overload,
+    Pool, ProviderParams, Timeouts,
 };
 use crate::types::{Family, Secret};
 
@@ -26,6 +26,8 @@ pub(crate) fn provider(name: &str) -> ProviderParams {
         timeouts: Timeouts::default(),
         cooling: Cooling::default(),
         cache: CacheLife { short: Duration::from_secs(300), long: Duration::from_secs(3_600) },
+        care: CacheCare::default(),
+        keep_alive: KeepAlive::default(),
         inject_usage: false,
         passthrough: Vec::new(),
         pass_unlisted: false,
