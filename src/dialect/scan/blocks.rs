@@ -124,7 +124,7 @@ fn element(
         }
         _ => {
             // A marker in a tool's result ends the prefix at that result.
-            let marker = marker.or_else(|| found.has_open_mark().then(|| span.end..span.end));
+            let marker = marker.or_else(|| found.has_open_mark().then_some(span.end..span.end));
             Block { marker, attribution, place: place(Place::Inside), ..plain(section, span) }
         }
     };
