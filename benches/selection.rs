@@ -14,7 +14,7 @@ use warmkey::{
     types::{AffinityResult, Family, ModelName, SessionKey},
     upstream::{
         AuthScheme, CacheCare, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, KeepAlive, Lane,
-        Overload, Pool, ProviderParams, Timeouts,
+        LimitParams, LimitsGiven, Overload, Pool, ProviderParams, Timeouts,
     },
 };
 
@@ -45,6 +45,7 @@ fn pool(n: usize) -> Pool {
         cache: CacheLife { short: Duration::from_secs(300), long: Duration::from_secs(3_600) },
         care: CacheCare::default(),
         keep_alive: KeepAlive::default(),
+        limits: LimitParams::usual(Family::Anthropic),
         inject_usage: false,
         passthrough: Vec::new(),
         pass_unlisted: false,
@@ -61,6 +62,7 @@ fn pool(n: usize) -> Pool {
         cache_domain: None,
         region: None,
         weight: 1,
+        limits: LimitsGiven::default(),
     };
     Pool::build(vec![provider], (0..n).map(endpoint).collect(), None).expect("a sound pool")
 }

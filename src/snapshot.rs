@@ -17,7 +17,7 @@ use std::{
 use crate::{
     clock::UnixTime,
     metering::PriceList,
-    routing::{Policy, Rings},
+    routing::{Policy, Rings, Weights},
     session::SessionParams,
     telemetry::LogParams,
     types::{CallerName, KeyDigest, Secret, TenantId},
@@ -134,8 +134,10 @@ pub struct Hold {
 /// Placement, waiting, and the sizes of what is remembered.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RoutingParams {
-    /// How long a warm session waits for its rate-limited endpoint before it moves.
+    /// How long a request may wait for an account, in all.
     pub wait_max: Duration,
+    /// What the terms of the cost weigh.
+    pub weights: Weights,
     /// Requests that may wait at one rate domain.
     pub max_waiting: usize,
     /// A rate domain may hold this many times its fair share of sessions before new ones go on.
@@ -156,6 +158,7 @@ impl Default for RoutingParams {
     fn default() -> Self {
         Self {
             wait_max: Duration::from_secs(10),
+            weights: Weights::default(),
             max_waiting: 1_000,
             headroom: 1.10,
             sessions: 100_000,
@@ -182,6 +185,8 @@ pub struct CallerParams {
     pub long_cache: Option<bool>,
     /// Whether its resting sessions are kept warm; goes before the provider's.
     pub keep_alive: Option<bool>,
+    /// Its share of a queue beside others'.
+    pub weight: f32,
 }
 
 impl CallerParams {
@@ -295,6 +300,7 @@ mod tests {
             models: models.map(|globs| globs.iter().map(|&glob| glob.to_owned()).collect()),
             long_cache: None,
             keep_alive: None,
+            weight: 1.0,
         }
     }
 

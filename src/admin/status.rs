@@ -40,7 +40,7 @@ pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
         requests_in_flight: live.flights.running(),
         live_output_tokens: live.flights.live_output(),
         buffered_bytes: live.buffers.held(),
-        waiting: snapshot.policy.waiting(),
+        waiting: snapshot.policy.waiters().count(),
         sessions_known: table.len(),
         links_known: live.links.len(),
         objects_known: live.owners.len(),

@@ -36,7 +36,13 @@ pub(super) fn read(caller: &Section<'_>) -> Option<CallerParams> {
         long_cache,
         keep_alive,
         models: models.map(|globs| globs.into_iter().map(|glob| glob.value).collect()),
+        weight: weight(caller),
     })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a checked ratio of a few units")]
+fn weight(caller: &Section<'_>) -> f32 {
+    caller.ratio("weight", 1.0, 0.01..=100.0) as f32
 }
 
 fn digest(caller: &Section<'_>, token: Option<&At<Secret>>, hash: Option<&At<String>>) -> Option<KeyDigest> {

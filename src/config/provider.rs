@@ -10,8 +10,8 @@ use super::{
 use crate::{
     types::{Family, NanoUsd},
     upstream::{
-        AuthScheme, CacheCare, CacheLife, Cooling, Credentials, HttpVersion, KeepAlive, Overload, PassRule,
-        ProviderParams, Timeouts,
+        AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, HttpVersion, KeepAlive,
+        LimitParams, Overload, PassRule, ProviderParams, RoutingMode, Timeouts,
     },
 };
 
@@ -76,6 +76,12 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
         cache: provider.table("cache", |cache| cache_life(cache, own)),
         care: provider.table("care", |care| cache_care(care, own)),
         keep_alive: provider.table("keep_alive", |keep| keep_alive(keep, own, credentials)),
+        routing: provider.choice(
+            "routing",
+            RoutingMode::Cost,
+            &[("cost", RoutingMode::Cost), ("pinned", RoutingMode::Pinned)],
+        ),
+        limits: provider.table("limits", |limits| limits_of(limits, own)),
         inject_usage: provider.flag("inject_usage", own == Family::OpenAi),
         passthrough: passthrough(provider),
         pass_unlisted: provider.choice("unlisted", false, &[("refuse", false), ("pass", true)]),
@@ -186,8 +192,16 @@ fn cache_life(cache: &Section<'_>, family: Family) -> CacheLife {
         Family::Anthropic => (secs(300), secs(3600)),
         Family::OpenAi => (secs(1800), secs(24 * 3600)),
     };
-    let range = secs(1)..=secs(7 * 24 * 3600);
+    let range = millis(100)..=secs(7 * 24 * 3600);
+    let usual = match family {
+        Family::Anthropic => CacheRule::Marked,
+        Family::OpenAi => CacheRule::Anywhere,
+    };
+    let rules =
+        [("marked", CacheRule::Marked), ("anywhere", CacheRule::Anywhere), ("never", CacheRule::Never)];
     let read = CacheLife {
+        rule: cache.choice("rule", usual, &rules),
+        min_tokens: cache.whole("min_tokens", 1_024, 0..=1_000_000),
         short: cache.duration("short", short, range.clone()),
         long: cache.duration("long", long, range),
     };
@@ -232,6 +246,16 @@ fn keep_alive(keep: &Section<'_>, family: Family, credentials: Credentials) -> K
         keep.fault("enabled", what, "remove it");
     }
     read
+}
+
+fn limits_of(limits: &Section<'_>, family: Family) -> LimitParams {
+    let d = LimitParams::usual(family);
+    LimitParams {
+        window: limits.duration("window", d.window, millis(100)..=secs(3600)),
+        cached_reads_count: limits.flag("cached_reads_count", d.cached_reads_count),
+        max_waiting: limits.whole("max_waiting", d.max_waiting, 0..=100_000),
+        max_waiting_bytes: limits.size("max_waiting_bytes", d.max_waiting_bytes, 0..=1 << 40),
+    }
 }
 
 fn passthrough(provider: &Section<'_>) -> Vec<PassRule> {

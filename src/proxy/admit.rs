@@ -14,12 +14,14 @@ use super::{
     exchange::Exchange,
     identify::Identified,
     upload::Upload,
+    warmth,
 };
 use crate::{
     clock,
     dialect::{self, HardPin, Splice},
     live::Held,
     metering::Ratios,
+    routing::{Price, Prompt},
     session::Owner,
     snapshot::CallerParams,
     types::{EndpointName, ModelName, Operation, ProviderName, Reason},
@@ -38,6 +40,12 @@ pub(crate) struct Admitted {
     pub pin: Option<EndpointName>,
     /// The model has spoken before.
     pub has_history: bool,
+    /// What the provider's cache sees of it; let go with the first byte of the answer.
+    pub prompt: Prompt,
+    /// What its tokens cost.
+    pub price: Price,
+    /// Its history holds thinking that is signed for the account that made it.
+    pub signed_thinking: bool,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
@@ -113,12 +121,17 @@ impl Payload {
 pub(crate) fn admit(
     x: &mut Exchange,
     operation: Operation,
-    who: Identified,
+    mut who: Identified,
     upload: Upload,
 ) -> Result<Admitted, Denial> {
     permitted(x, &who.requested)?;
     let pin = pin(x, &who.view.pins)?;
     let now = clock::now();
+    let session = x.identity.as_ref().and_then(|identity| identity.key);
+    let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
+    let care = Plans::of(x, &who.model, &who.view, &upload.body);
+    care.foresee(x, &who.model, &mut who.view.settings);
+    let (prompt, price) = warmth::prompt(x, operation, &who, ratios.input_tokens(x.request_bytes));
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
             x.live.links.learn_request(identity, now);
@@ -127,15 +140,13 @@ pub(crate) fn admit(
         // needed again, to link the answer to what it answered.
         identity.chain.points = identity.chain.last().copied().into_iter().collect();
     }
-    let session = x.identity.as_ref().and_then(|identity| identity.key);
-    let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
     let view = who.view;
     let rename = who.model.upstream_name(who.requested.as_str());
     let has_option = matches!(operation, Operation::ChatCompletions | Operation::Completions);
     let payload = Payload {
         model: rename.map(|name| view.splice_model(name)),
         usage: (has_option && view.stream).then(|| view.splice_include_usage(&upload.body)).flatten(),
-        care: Plans::of(x, &who.model, &view, &upload.body),
+        care,
         body: upload.body,
         made: None,
         _held: Some(upload.held),
@@ -146,6 +157,9 @@ pub(crate) fn admit(
         requested: who.requested,
         pin,
         has_history: view.has_history,
+        prompt,
+        price,
+        signed_thinking: view.signed_thinking,
         background: view.background,
         ratios,
         payload,

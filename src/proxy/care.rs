@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::exchange::Exchange;
 use crate::{
-    dialect::{MarkerCare, MarkerPlan, RequestView, Splice, TtlAsked},
+    dialect::{MarkerCare, MarkerPlan, RequestView, Settings, Splice, TtlAsked},
     snapshot::CallerParams,
     types::{CareDone, SessionKey},
     upstream::{Model, ProviderParams},
@@ -66,6 +66,19 @@ impl Plans {
             came: plan(false, false).care,
             cache_key: key
                 .and_then(|key| Some((view.splice_cache_key(body, &key)?, xxh3_64(key.as_bytes())))),
+        }
+    }
+
+    /// Lets the choice know what the body will ask for. The endpoints of a model speak one family;
+    /// where their providers want other care, the first speaks for all.
+    pub(crate) fn foresee(&self, x: &mut Exchange, model: &Model, settings: &mut Settings) {
+        let Some(endpoint) = model.endpoints.first() else { return };
+        let care = self.care(&endpoint.provider().params, true);
+        x.ttl = care.ttl;
+        settings.all = settings.all.wrapping_add(care.key_hash);
+        let points = x.identity.iter_mut().flat_map(|identity| &mut identity.chain.points);
+        for (at, point) in points.enumerate() {
+            point.breakpoint |= care.marks.iter().any(|(mark, _)| *mark == at);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     clock::{self, Moment, UnixTime},
     dialect::TtlAsked,
     live::{Flight, Live},
-    routing::Turn,
+    routing::{Record, Turn},
     session::Identity,
     snapshot::Snapshot,
     types::{
@@ -58,6 +58,8 @@ pub struct Exchange {
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// Whether it stayed in place.
     pub(crate) affinity: Option<(AffinityResult, AffinityReason)>,
+    /// What the last choice rests on.
+    pub(crate) record: Record,
     /// The session's turn at the endpoint.
     pub(crate) turn: Option<Turn>,
     /// What the answer says.
@@ -114,6 +116,7 @@ impl Exchange {
             ttl: TtlAsked::None,
             endpoint: None,
             affinity: None,
+            record: Record::default(),
             turn: None,
             reading: None,
             care: CareDone::default(),

@@ -22,6 +22,7 @@ mod identify;
 mod relay;
 mod settle;
 mod upload;
+mod warmth;
 
 mod drive;
 mod finish;

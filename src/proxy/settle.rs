@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{denial, exchange::Exchange};
 use crate::{
     clock,
-    routing::TurnFacts,
+    routing::{InputFacts, TurnFacts},
     telemetry::Metrics,
     types::{IdSource, NanoUsd, Outcome, Reason, Receipt, SessionKey, Timings, Usage},
 };
@@ -24,11 +24,16 @@ pub(crate) fn settle(x: &mut Exchange) {
     let (usage, estimated) = usage(x, outcome);
     let charge = charge(x, &usage);
     learn(x, session);
-    if let Some(turn) = x.turn.take() {
+    if let Some(mut turn) = x.turn.take() {
         turn.settled(&TurnFacts {
             context_tokens: usage.total_input(),
             output_tokens: usage.output,
             charged: charge.unwrap_or_default(),
+            input: (!estimated && usage.total_input() > 0).then(|| InputFacts {
+                read: usage.cached_read,
+                written: usage.write_5m + usage.write_1h,
+                uncached: usage.input,
+            }),
         });
     }
     let receipt = Receipt {

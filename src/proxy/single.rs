@@ -21,7 +21,7 @@ use crate::{
     dialect::{self, PinKind},
     metering::Meter,
     types::{AttemptOutcome, AttemptRecord, Operation, Reason},
-    upstream::{Asked, Credentials, Endpoint, Failure, Lane, Slot, classify},
+    upstream::{Asked, Credentials, Draw, Endpoint, Failure, Lane, Slot, classify},
 };
 
 /// Sends one request to one endpoint and passes on whatever comes.
@@ -35,7 +35,7 @@ pub(crate) async fn single(
     creates: Option<PinKind>,
 ) -> Ending {
     let started = clock::now();
-    let Ok(mut slot) = endpoint.acquire(Lane::PASSTHROUGH, started) else {
+    let Ok(mut slot) = endpoint.acquire(Lane::PASSTHROUGH, &Draw::untold(), started) else {
         return Ending::Denied(Denial::retry(
             Reason::NoEndpoint,
             std::time::Duration::from_secs(5),

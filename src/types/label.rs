@@ -169,6 +169,10 @@ labels! {
         Warm => "warm",
         /// Where it is warm, after waiting for it.
         Waited => "waited",
+        /// Where another request has just made it warm, after waiting for that.
+        Coalesced => "coalesced",
+        /// Another place costs less at the moment.
+        Cheaper => "cheaper",
         /// Only this account can serve it.
         HardPin => "hard_pin",
         /// First request of the session: rendezvous placement.

