@@ -181,6 +181,10 @@ pub struct CallerParams {
     pub digest: KeyDigest,
     /// Globs (`*` only) over the models it may use; `None` is all.
     pub models: Option<Vec<String>>,
+    /// Whether its cache markers are made to ask for the long life; goes before the model's.
+    pub long_cache: Option<bool>,
+    /// Whether its resting sessions are kept warm; goes before the provider's.
+    pub keep_alive: Option<bool>,
     /// Its share of a queue beside others'.
     pub weight: f32,
 }
@@ -294,6 +298,8 @@ mod tests {
             tenant: "default".into(),
             digest: KeyDigest::of(token.as_bytes()),
             models: models.map(|globs| globs.iter().map(|&glob| glob.to_owned()).collect()),
+            long_cache: None,
+            keep_alive: None,
             weight: 1.0,
         }
     }

@@ -1,6 +1,9 @@
 //! `[[caller]]`: who may call.
 
-use super::read::{At, Section};
+use super::{
+    read::{At, Section},
+    target::long_cache,
+};
 use crate::{
     snapshot::CallerParams,
     types::{KeyDigest, Secret},
@@ -23,11 +26,15 @@ pub(super) fn read(caller: &Section<'_>) -> Option<CallerParams> {
             "list models or globs, or remove the line to allow all",
         );
     }
+    let long_cache = long_cache(caller);
+    let keep_alive = caller.get("keep_alive").is_some().then(|| caller.flag("keep_alive", false));
     let digest = digest(caller, token.as_ref(), hash.as_ref());
     Some(CallerParams {
         name: name?.value.into(),
         tenant: tenant.into(),
         digest: digest?,
+        long_cache,
+        keep_alive,
         models: models.map(|globs| globs.into_iter().map(|glob| glob.value).collect()),
         weight: weight(caller),
     })

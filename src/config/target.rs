@@ -142,6 +142,7 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
         );
     }
     let class = section.name("class");
+    let long_cache = long_cache(section);
     let (name, endpoints) = (name?, endpoints?);
     check_family(section, &endpoints, known);
     Some(ModelParams {
@@ -149,7 +150,13 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
         endpoints,
         upstream_name: upstream.map(|upstream| upstream.value),
         class: class.map(|class| class.value),
+        long_cache,
     })
+}
+
+/// `cache_ttl`, of a model or of a caller: whether the client's cache markers ask for the long life.
+pub(super) fn long_cache(section: &Section<'_>) -> Option<bool> {
+    section.choose("cache_ttl", &[("asked", false), ("1h", true)])
 }
 
 fn endpoints_of(section: &Section<'_>, known: &Known<'_>) -> Option<Vec<EndpointName>> {

@@ -16,8 +16,8 @@ use crate::{
     session::Identity,
     snapshot::Snapshot,
     types::{
-        AffinityReason, AffinityResult, AttemptRecord, CallerName, Dialect, ModelName, Operation, Outcome,
-        Reason, RequestId, TenantId,
+        AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, ModelName, Operation,
+        Outcome, Reason, RequestId, TenantId,
     },
     upstream::Endpoint,
 };
@@ -64,6 +64,8 @@ pub struct Exchange {
     pub(crate) turn: Option<Turn>,
     /// What the answer says.
     pub(crate) reading: Option<Reading>,
+    /// What was put into the body for the cache's sake, at the last try.
+    pub(crate) care: CareDone,
     /// Every try so far.
     pub(crate) attempts: Vec<AttemptRecord>,
     /// Reading the body took this long.
@@ -117,6 +119,7 @@ impl Exchange {
             record: Record::default(),
             turn: None,
             reading: None,
+            care: CareDone::default(),
             attempts: Vec::new(),
             upload: Duration::ZERO,
             waited: Duration::ZERO,

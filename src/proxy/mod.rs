@@ -40,6 +40,7 @@ mod models;
 mod reading;
 mod reply;
 
+mod care;
 mod check;
 mod connect;
 mod dns;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    admit::Payload,
+    admit::{Payload, Shape},
     denial::Denial,
     downlink::Downlink,
     drive::{Ending, Request},
@@ -54,7 +54,7 @@ pub(crate) async fn single(
         method: request.method.clone(),
         path_and_query: &request.path_and_query,
         headers: request.headers,
-        body: payload.bytes(false),
+        body: payload.bytes(params, Shape::PLAIN),
         first_byte: params.timeouts.total,
     };
     let mut sent = line.attend(Box::pin(forward::send(&gateway.upstreams, &out))).await;

@@ -7,7 +7,9 @@ use pingora_prometheus::prometheus::{
     self, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use crate::types::{AffinityReason, AffinityResult, AttemptRecord, Dialect, NanoUsd, Receipt, Usage};
+use crate::types::{
+    AffinityReason, AffinityResult, AttemptRecord, CareDone, Dialect, NanoUsd, Receipt, Usage,
+};
 
 /// Seconds: from a cached answer to a slow reasoning model.
 const LONG: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -28,6 +30,7 @@ pub struct Metrics {
     inter_token: Histogram,
     overhead: Histogram,
     affinity: IntCounterVec,
+    care: IntCounterVec,
     price_missing: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
@@ -85,6 +88,7 @@ impl Metrics {
                 "Whether sessions stayed in place.",
                 &["result", "reason"],
             ),
+            care: r.counters("cache_care_total", "Requests that got cache care.", &["kind"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
@@ -138,6 +142,7 @@ impl Metrics {
         if let Some((result, reason)) = receipt.affinity {
             self.book_affinity(result, reason);
         }
+        self.book_care(&receipt.care);
         if receipt.estimated {
             self.estimated.inc();
         }
@@ -159,6 +164,19 @@ impl Metrics {
 
     fn book_affinity(&self, result: AffinityResult, reason: AffinityReason) {
         self.affinity.with_label_values(&[result.label(), reason.label()]).inc();
+    }
+
+    fn book_care(&self, care: &CareDone) {
+        for (kind, done) in [
+            ("markers", care.markers > 0),
+            ("ttl_1h", care.lengthened > 0),
+            ("cache_key", care.cache_key),
+            ("keep_alive", care.keep_alive),
+        ] {
+            if done {
+                self.care.with_label_values(&[kind]).inc();
+            }
+        }
     }
 
     fn book_tokens(&self, usage: &Usage) {

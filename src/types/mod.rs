@@ -16,6 +16,6 @@ pub use identity::{IdSource, PrefixChain, PrefixPoint, Section, SessionKey};
 pub use ids::{CallerName, DomainName, EndpointName, ModelName, ProviderName, RequestId, TenantId};
 pub use label::{AffinityReason, AffinityResult, AttemptOutcome, Blame, Outcome, Reason};
 pub use money::{NanoUsd, Rates};
-pub use receipt::{AttemptRecord, Receipt, Timings};
+pub use receipt::{AttemptRecord, CareDone, Receipt, Timings};
 pub use secret::{KeyDigest, Secret};
 pub use tokens::{ReportedUsage, Usage};

@@ -61,8 +61,9 @@ pub use lane::Lane;
 pub use model::{Model, ModelTable, Unresolved, glob, is_dated};
 pub use need::{Draw, Flow, Need, Outlook, Standing};
 pub use params::{
-    AuthScheme, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams,
-    LimitsGiven, ModelParams, Overload, PassRule, ProviderParams, RoutingMode, Timeouts,
+    AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion,
+    KeepAlive, LimitParams, LimitsGiven, ModelParams, Overload, PassRule, ProviderParams, RoutingMode,
+    Timeouts,
 };
 pub use pool::{Pool, PoolFault};
 pub use rate_domain::RateDomain;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::types::{DomainName, EndpointName, Family, ProviderName, Secret};
+use crate::types::{DomainName, EndpointName, Family, NanoUsd, ProviderName, Secret};
 
 /// How the upstream key is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,6 +148,46 @@ pub struct CacheLife {
     pub long: Duration,
 }
 
+/// What may be put into bodies so that the provider's cache works better; nothing unless asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CacheCare {
+    /// Breakpoints where the client sets none, or only one on the last block (Anthropic).
+    pub markers: bool,
+    /// `prompt_cache_key` where the client sets none (`OpenAI`).
+    pub cache_key: bool,
+}
+
+/// Requests of our own that keep the prompts of resting sessions in the cache.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct KeepAlive {
+    /// For every caller that has not said otherwise.
+    pub enabled: bool,
+    /// What they may cost in 24 hours.
+    pub budget: NanoUsd,
+    /// In one rest of a session.
+    pub max_pings: u32,
+    /// Sessions with fewer tokens are let go.
+    pub min_tokens: u64,
+    /// Above this share of the account's limits none is sent.
+    pub max_utilisation: f64,
+    /// Bytes of prompts that are kept for them.
+    pub max_bytes: u64,
+}
+
+impl Default for KeepAlive {
+    /// routing 6.2: eight thousand tokens, 70 % of the limits. The budget is a guess on the low side.
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            budget: NanoUsd(10_000_000_000),
+            max_pings: 6,
+            min_tokens: 8_000,
+            max_utilisation: 0.7,
+            max_bytes: 256 << 20,
+        }
+    }
+}
+
 /// How limits are reckoned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitParams {
@@ -250,6 +290,10 @@ pub struct ProviderParams {
     pub cooling: Cooling,
     /// How prompts are cached.
     pub cache: CacheLife,
+    /// What is put into bodies for its cache's sake.
+    pub care: CacheCare,
+    /// Whether resting sessions are kept warm.
+    pub keep_alive: KeepAlive,
     /// Who decides where its sessions go.
     pub routing: RoutingMode,
     /// How limits are reckoned.
@@ -302,6 +346,9 @@ pub struct ModelParams {
     pub upstream_name: Option<String>,
     /// Its class, where several models share limits (`sonnet-4`); `None` is the name itself.
     pub class: Option<String>,
+    /// Whether the client's cache markers are made to ask for the long life; `None` is for others to
+    /// say.
+    pub long_cache: Option<bool>,
 }
 
 #[cfg(test)]

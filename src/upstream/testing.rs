@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthScheme, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, LimitParams,
-    LimitsGiven, Overload, Pool, ProviderParams, RoutingMode, Timeouts,
+    AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion,
+    KeepAlive, LimitParams, LimitsGiven, Overload, Pool, ProviderParams, RoutingMode, Timeouts,
 };
 use crate::types::{Family, Secret};
 
@@ -25,6 +25,8 @@ pub(crate) fn provider(name: &str) -> ProviderParams {
         http: HttpVersion::Auto,
         timeouts: Timeouts::default(),
         cooling: Cooling::default(),
+        care: CacheCare::default(),
+        keep_alive: KeepAlive::default(),
         cache: CacheLife {
             rule: CacheRule::Marked,
             min_tokens: 1_024,

@@ -51,6 +51,7 @@ fn model(name: &str, endpoints: &[&str]) -> ModelParams {
         endpoints: endpoints.iter().map(|&e| e.into()).collect(),
         upstream_name: None,
         class: None,
+        long_cache: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod harness;
 mod bad_input;
 mod bytes;
 mod callers;
+mod care;
 mod cooling;
 mod cut;
 mod drain;

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    admit::Admitted,
+    admit::{Admitted, Shape},
     choose::{self, Choice, NoChoice, Wish},
     cooling,
     denial::Denial,
@@ -79,6 +79,8 @@ pub(crate) struct Drive<'a, 'l> {
     server_failed: bool,
     /// A provider seems not to know the usage option, so it is tried without.
     no_usage_option: bool,
+    /// A provider seems to refuse what was put in for its cache's sake, so it is tried without.
+    no_care: bool,
     last: Option<LastWord>,
 }
 
@@ -130,6 +132,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             ambiguous: false,
             server_failed: false,
             no_usage_option: false,
+            no_care: false,
             last: None,
         }
     }
@@ -191,6 +194,9 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.x.called = Some(started);
         }
         self.count += 1;
+        let care = self.call.payload.care(&provider.params, !self.no_care);
+        self.x.care = care.done;
+        self.x.ttl = care.ttl;
         self.begin(&choice, started);
         let deadline = self.x.since + provider.params.timeouts.total;
         let adds_usage = self.call.payload.adds_usage(&provider.params) && !self.usage_is_refused();
@@ -203,7 +209,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             method: self.request.method.clone(),
             path_and_query: &self.request.path_and_query,
             headers: self.request.headers,
-            body: self.call.payload.bytes(adds_usage),
+            body: self.call.payload.bytes(&provider.params, Shape { usage: adds_usage, care: !self.no_care }),
             first_byte: patience.min(started.until(deadline)),
         };
         // Boxed, so that the connecting does not take up room for as long as the stream runs.
