@@ -7,7 +7,9 @@ use pingora_prometheus::prometheus::{
     self, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use crate::types::{AffinityReason, AffinityResult, AttemptRecord, Dialect, NanoUsd, Receipt, Usage};
+use crate::types::{
+    AffinityReason, AffinityResult, AttemptRecord, CacheBreak, Dialect, NanoUsd, Receipt, Usage,
+};
 
 /// Seconds: from a cached answer to a slow reasoning model.
 const LONG: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -28,6 +30,9 @@ pub struct Metrics {
     inter_token: Histogram,
     overhead: Histogram,
     affinity: IntCounterVec,
+    cache_breaks: IntCounterVec,
+    cache_break_tokens: IntCounterVec,
+    cache_break_cost: prometheus::CounterVec,
     price_missing: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
@@ -80,6 +85,21 @@ impl Metrics {
                 "Whether sessions stayed in place.",
                 &["result", "reason"],
             ),
+            cache_breaks: r.counters(
+                "cache_breaks_total",
+                "Turns whose prompt left the session's cached one, by likely cause.",
+                &["cause"],
+            ),
+            cache_break_tokens: r.counters(
+                "cache_break_tokens_total",
+                "Tokens that were cached and paid for again, by cause.",
+                &["cause"],
+            ),
+            cache_break_cost: r.money(
+                "cache_break_usd_total",
+                "What those tokens cost more than reading them, by cause.",
+                &["cause"],
+            ),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
@@ -118,6 +138,9 @@ impl Metrics {
         if let Some((result, reason)) = receipt.affinity {
             self.book_affinity(result, reason);
         }
+        if let Some(broken) = &receipt.cache_break {
+            self.book_break(broken);
+        }
         if receipt.estimated {
             self.estimated.inc();
         }
@@ -139,6 +162,15 @@ impl Metrics {
 
     fn book_affinity(&self, result: AffinityResult, reason: AffinityReason) {
         self.affinity.with_label_values(&[result.label(), reason.label()]).inc();
+    }
+
+    fn book_break(&self, broken: &CacheBreak) {
+        let cause = &[broken.cause.label()];
+        self.cache_breaks.with_label_values(cause).inc();
+        self.cache_break_tokens.with_label_values(cause).inc_by(broken.tokens);
+        if let Some(cost) = broken.cost {
+            self.cache_break_cost.with_label_values(cause).inc_by(cost.as_usd());
+        }
     }
 
     fn book_tokens(&self, usage: &Usage) {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    AffinityReason, AffinityResult, AttemptOutcome, Blame, CallerName, Dialect, EndpointName, IdSource,
-    ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId, Usage,
+    AffinityReason, AffinityResult, AttemptOutcome, Blame, CacheBreak, CallerName, Dialect, EndpointName,
+    IdSource, ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId,
+    Usage,
 };
 use crate::clock::UnixTime;
 
@@ -73,6 +74,8 @@ pub struct Receipt {
     pub provider: Option<ProviderName>,
     /// Whether it stayed in place, and why.
     pub affinity: Option<(AffinityResult, AffinityReason)>,
+    /// The prompt no longer begins as the session's last one did, and what was cached is lost.
+    pub cache_break: Option<CacheBreak>,
     /// Every try.
     pub attempts: Vec<AttemptRecord>,
     /// The status that the client saw.
