@@ -19,6 +19,8 @@ mod cut;
 mod drain;
 mod faults;
 mod fleet;
+mod forensics;
+
 mod lockstep;
 mod metering;
 mod models;

@@ -105,10 +105,7 @@ pub struct SessionBreaks {
 }
 
 fn short(session: SessionKey) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is 64 bits")]
-    {
-        (session.0 >> 64) as u64
-    }
+    (session.0 >> 64) as u64
 }
 
 impl Book {

@@ -130,21 +130,21 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    fn old(&self) -> &[Print] {
+    fn earlier(&self) -> &[Print] {
         &self.before.prints.blocks
     }
 
-    fn new(&self) -> &[Print] {
+    fn later(&self) -> &[Print] {
         &self.now.prints.blocks
     }
 
     fn suspect(&self, cause: BreakCause, shared: u64) -> Suspect {
         // A provider with breakpoints has what lies before the last one in front of the change.
-        let kept = self.old().get(..self.common).unwrap_or_default();
+        let kept = self.earlier().get(..self.common).unwrap_or_default();
         let marked = kept.iter().rposition(|block| block.breakpoint()).map_or(0, |at| at + 1);
         let reach = if self.hints.explicit { kept.get(..marked).unwrap_or_default() } else { kept };
         // Where a block is gone, the old prompt names it.
-        let gone = match (self.old().get(self.common), self.new().get(self.common)) {
+        let gone = match (self.earlier().get(self.common), self.later().get(self.common)) {
             (Some(a), Some(b)) => a.section() < b.section(),
             (Some(_), None) => true,
             (None, _) => false,
@@ -163,12 +163,14 @@ impl Pair<'_> {
 
     /// Only digits, or only the order, differ between the blocks at `at`.
     fn variant(&self, at: usize) -> Option<BreakCause> {
-        let (old, new) = (self.old().get(at)?, self.new().get(at)?);
+        let (old, new) = (self.earlier().get(at)?, self.later().get(at)?);
         if old.section() != new.section() {
             return None;
         }
+        // A call by the model with another number in it is another call.
+        let by_model = old.section() == Section::Assistant;
         let (old, new) = (self.before.sketch(at)?, self.now.sketch(at)?);
-        if old.same_but_for_dates(new) {
+        if !by_model && old.same_but_for_dates(new) {
             Some(BreakCause::Timestamp)
         } else if old.same_but_for_order(new) {
             Some(BreakCause::ReorderedKeys)
@@ -180,8 +182,8 @@ impl Pair<'_> {
     /// Bytes of the old prompt that stand in the new one: the beginning in common, every block that
     /// comes again, and the changed block if it is nearly the same.
     fn shared(&self, variant: bool) -> u64 {
-        let (head, old) = self.old().split_at_checked(self.common).unwrap_or_default();
-        let (_, new) = self.new().split_at_checked(self.common).unwrap_or_default();
+        let (head, old) = self.earlier().split_at_checked(self.common).unwrap_or_default();
+        let (_, new) = self.later().split_at_checked(self.common).unwrap_or_default();
         let changed = old.first().filter(|_| variant).map_or(0, |block| block.length());
         bytes(head) + again(old, new) + changed
     }
@@ -199,7 +201,7 @@ impl Pair<'_> {
         } else if let Some(cause) = variant {
             self.suspect(cause, shared)
         } else if section == Section::Tools {
-            let tools = Some(tools_delta(self.old(), self.new()));
+            let tools = Some(tools_delta(self.earlier(), self.later()));
             Suspect { tools, ..self.suspect(BreakCause::ToolsChanged, shared) }
         } else {
             self.suspect(BreakCause::SystemChanged, shared)
@@ -210,7 +212,7 @@ impl Pair<'_> {
     /// Side requests (titles, classifiers, sub-agents) travel under the main session's id with other
     /// tools and another system prompt: the history must go on, or everything else must be alike.
     fn is_same_conversation(&self, variant: bool) -> bool {
-        let (old, new) = (self.old(), self.new());
+        let (old, new) = (self.earlier(), self.later());
         let (old_at, new_at) = (messages_at(old), messages_at(new));
         let (old_head, old_messages) = old.split_at_checked(old_at).unwrap_or_default();
         let (new_head, new_messages) = new.split_at_checked(new_at).unwrap_or_default();
@@ -236,24 +238,24 @@ impl Pair<'_> {
 
     /// The history differs.
     fn messages(&self) -> (Relation, Option<Suspect>) {
-        let (_, old) = self.old().split_at_checked(self.common).unwrap_or_default();
-        let (_, new) = self.new().split_at_checked(self.common).unwrap_or_default();
-        let head = bytes(self.old().get(..self.common).unwrap_or_default());
+        let (_, old) = self.earlier().split_at_checked(self.common).unwrap_or_default();
+        let (_, new) = self.later().split_at_checked(self.common).unwrap_or_default();
+        let head = bytes(self.earlier().get(..self.common).unwrap_or_default());
         if self.hints.compacted {
             return (Relation::Changed, Some(self.suspect(BreakCause::Compaction, head)));
         }
-        let variant = self.variant(self.common);
-        if let Some(cause) = variant {
+        let comes_again = again(old, new);
+        let goes_on = comes_again > 0 && comes_again * 10 >= bytes(old).min(bytes(new));
+        if goes_on && self.shrank() {
+            return (Relation::Changed, Some(self.suspect(BreakCause::Compaction, head)));
+        }
+        if let Some(cause) = self.variant(self.common) {
             return (Relation::Changed, Some(self.suspect(cause, self.shared(true))));
         }
-        let comes_again = again(old, new);
-        if comes_again > 0 && comes_again * 10 >= bytes(old).min(bytes(new)) {
-            if self.shrank() {
-                return (Relation::Changed, Some(self.suspect(BreakCause::Compaction, head)));
-            }
+        if goes_on {
             return (Relation::Changed, Some(self.suspect(BreakCause::EditedHistory, self.shared(false))));
         }
-        let common = self.old().get(..self.common).unwrap_or_default();
+        let common = self.earlier().get(..self.common).unwrap_or_default();
         if !common.iter().any(|block| block.section() == Section::Assistant) {
             return if self.is_summed_up(old, new) {
                 (Relation::Changed, Some(self.suspect(BreakCause::Compaction, head)))
@@ -275,7 +277,7 @@ impl Pair<'_> {
             let messages = blocks.get(messages_at(blocks)..).unwrap_or_default();
             (bytes(messages), messages.iter().filter(|block| block.opens()).count())
         };
-        let ((old, old_count), (new, new_count)) = (of(self.old()), of(self.new()));
+        let ((old, old_count), (new, new_count)) = (of(self.earlier()), of(self.later()));
         new * 4 <= old * 3 && new_count < old_count
     }
 
@@ -295,7 +297,7 @@ impl Pair<'_> {
         let head = if old.all != new.all {
             0
         } else if old.messages != new.messages {
-            bytes(self.new().get(..messages_at(self.new())).unwrap_or_default())
+            bytes(self.later().get(..messages_at(self.later())).unwrap_or_default())
         } else {
             return None;
         };
@@ -317,11 +319,11 @@ impl Pair<'_> {
             return None;
         }
         let is_tool = |block: &Print| block.section() == Section::Tools;
-        let tools = self.new().iter().position(|block| !is_tool(block)).unwrap_or(self.new().len());
+        let tools = self.later().iter().position(|block| !is_tool(block)).unwrap_or(self.later().len());
         if self.common < tools {
             return None;
         }
-        let offset = bytes(self.new().get(..tools).unwrap_or_default());
+        let offset = bytes(self.later().get(..tools).unwrap_or_default());
         Some(Suspect {
             cause: BreakCause::Attribution,
             at: BreakPlace::System(0),
@@ -335,20 +337,20 @@ impl Pair<'_> {
 
     /// What was cached last lies further back than the provider looks from any breakpoint.
     fn unreached(&self) -> Option<Suspect> {
-        let last = self.old().iter().rposition(|block| block.breakpoint())?;
-        let near = self.new().get(last..)?.iter().take(REACH).any(|block| block.breakpoint());
+        let last = self.earlier().iter().rposition(|block| block.breakpoint())?;
+        let near = self.later().get(last..)?.iter().take(REACH).any(|block| block.breakpoint());
         if near {
             return None;
         }
-        let through = bytes(self.old().get(..=last).unwrap_or_default());
-        let marked = |end: &usize| self.new().get(*end).is_some_and(|block| block.breakpoint());
+        let through = bytes(self.earlier().get(..=last).unwrap_or_default());
+        let marked = |end: &usize| self.later().get(*end).is_some_and(|block| block.breakpoint());
         let reach =
-            (0..last).rev().find(marked).map_or(0, |at| bytes(self.new().get(..=at).unwrap_or_default()));
+            (0..last).rev().find(marked).map_or(0, |at| bytes(self.later().get(..=at).unwrap_or_default()));
         let has_attribution = self.now.prints.attribution != 0;
         Some(Suspect {
             cause: BreakCause::MarkerMissing,
-            at: place(self.new(), last, has_attribution),
-            offset: through - self.old().get(last).map_or(0, |block| block.length()),
+            at: place(self.later(), last, has_attribution),
+            offset: through - self.earlier().get(last).map_or(0, |block| block.length()),
             tools: None,
             shared: through,
             reach,

@@ -106,7 +106,7 @@ fn mask(text: &[u8], out: &mut Vec<u8>) {
 
 fn is_date(word: &[u8]) -> bool {
     (2..=9).contains(&word.len())
-        && word.first().is_some_and(|first| b"adfjmnostw".contains(&first.to_ascii_lowercase()))
+        && word.first().is_some_and(|first| b"adfjmnopstw".contains(&first.to_ascii_lowercase()))
         && DATES.iter().any(|date| date.as_bytes().eq_ignore_ascii_case(word))
 }
 
