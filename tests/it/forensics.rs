@@ -137,3 +137,54 @@ async fn forensics_can_be_switched_off() {
     assert_eq!(gateway.count("cache_breaks_total", &[]).await, 0);
     assert_eq!(gateway.status().await["forensics_bytes"], 0);
 }
+
+/// A second turn that differs from the first one, and what is to be said of it.
+type Change = (&'static str, &'static str, fn(&mut Value));
+
+/// Markers on the last message only, as simple clients have them.
+fn only_the_last_is_marked(body: &mut Value) {
+    for block in body["system"].as_array_mut().unwrap() {
+        block.as_object_mut().unwrap().remove("cache_control");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_could_not_read_is_laid_to_its_cause() {
+    let changes: [Change; 6] = [
+        ("tools_changed", "tools[1]", |body| {
+            let tool = json!({"name": "find", "description": "Finds.", "input_schema": {"type": "object"}});
+            body["tools"].as_array_mut().unwrap().push(tool);
+        }),
+        ("system_changed", "system[0]", |body| body["system"][0]["text"] = json!("You are another.")),
+        ("edited_history", "message 3", |body| body["messages"][3]["content"] = json!("[removed]")),
+        ("compaction", "message 1", |body| drop(body["messages"].as_array_mut().unwrap().drain(1..7))),
+        ("settings_changed", "settings", |body| body["thinking"] = json!({"type": "adaptive"})),
+        ("marker_missing", "message 12", |body| {
+            let last = body["messages"].as_array_mut().unwrap().last_mut().unwrap();
+            let parts = (0..25).map(|n| json!({"type": "text", "text": long(&format!("Part {n}."), 1)}));
+            last["content"] = parts.collect();
+            last["content"][24]["cache_control"] = json!({"type": "ephemeral"});
+        }),
+    ];
+    let sim = sim().await;
+    let gateway = Setup::over(&sim).accounts(1).start().await;
+    for (cause, at, change) in changes {
+        let send = async |turn: usize, change: fn(&mut Value)| {
+            let ask = Ask::new(gateway.url("/v1/messages"), body(Dialect::Anthropic, turn, cause));
+            let ask = ask.session(cause).with(only_the_last_is_marked).with(change);
+            ask.send().await.assert_ok();
+            gateway.at_rest().await;
+        };
+        send(5, |_| {}).await;
+        send(6, |_| {}).await;
+        let label = format!("cause=\"{cause}\"");
+        assert_eq!(gateway.count("cache_breaks_total", &[&label]).await, 0, "{cause}\n{}", gateway.log());
+        send(7, change).await;
+        let status = gateway.status().await;
+        let lines = status["cache_breaks"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["cause"] == cause);
+        let line = line.unwrap_or_else(|| panic!("no {cause}\n{status:#}\n{}", gateway.log()));
+        assert_eq!(line["break_at"], at, "{line}");
+        assert_eq!(gateway.count("cache_breaks_total", &[&label]).await, 1, "{cause}");
+    }
+}

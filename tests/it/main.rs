@@ -20,7 +20,6 @@ mod drain;
 mod faults;
 mod fleet;
 mod forensics;
-
 mod lockstep;
 mod metering;
 mod models;

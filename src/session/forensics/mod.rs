@@ -54,6 +54,9 @@ const LEAST_LOSS: u64 = 512;
 /// ...and so is one below this part of what was there to be read.
 const LEAST_PART: u64 = 32;
 
+/// Shorter prompts are not cached by those that cache without being asked (providers: `OpenAI`).
+const LEAST_CACHED: u64 = 1_024;
+
 /// What is remembered of all sessions' prompts. Cheap to share: locks a shard shortly.
 #[derive(Debug)]
 pub struct Forensics {
@@ -295,7 +298,8 @@ impl Verdict {
         let usage = &self.usage;
         let written = usage.write_5m.saturating_add(usage.write_1h);
         if self.automatic && written == 0 {
-            usage.total_input()
+            let total = usage.total_input();
+            if total < LEAST_CACHED { 0 } else { total }
         } else {
             usage.cached_read.saturating_add(written)
         }

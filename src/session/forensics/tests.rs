@@ -23,6 +23,9 @@ const SONNET: Rates = Rates {
 
 const MARKER: &str = r#","cache_control":{"type":"ephemeral"}"#;
 
+/// How a prompt is written in a dialect.
+type Written = fn(&Prompt) -> String;
+
 /// An agent's prompt, as it writes it into each dialect.
 #[derive(Clone)]
 struct Prompt {
@@ -272,11 +275,11 @@ fn a_clock_in_the_system_prompt_is_a_timestamp() {
 
 #[test]
 fn a_clock_shows_in_every_dialect() {
-    for (operation, at) in [(Operation::ChatCompletions, "system[1]"), (Operation::Responses, "system[0]")] {
-        let body = |prompt: &Prompt| match operation {
-            Operation::ChatCompletions => prompt.chat(),
-            _ => prompt.responses(),
-        };
+    let dialects: [(Operation, Written, &str); 2] = [
+        (Operation::ChatCompletions, Prompt::chat, "system[1]"),
+        (Operation::Responses, Prompt::responses, "system[0]"),
+    ];
+    for (operation, body, at) in dialects {
         let mut talk = Talk::new(operation);
         talk.turn(&body(&Prompt::new().after(6).dated("2026-11-30T09:59:58Z")), 0.0);
         let second = body(&Prompt::new().after(7).dated("2026-12-01T10:00:01Z"));
@@ -442,15 +445,15 @@ fn a_breakpoint_out_of_reach_is_a_missing_marker() {
 
 #[test]
 fn an_ordinary_session_breaks_nothing() {
-    for operation in [Operation::Messages, Operation::ChatCompletions, Operation::Responses] {
+    let dialects: [(Operation, Written); 3] = [
+        (Operation::Messages, Prompt::anthropic),
+        (Operation::ChatCompletions, Prompt::chat),
+        (Operation::Responses, Prompt::responses),
+    ];
+    for (operation, body) in dialects {
         let mut talk = Talk::new(operation);
         for turns in 0..20 {
-            let prompt = Prompt::new().after(turns);
-            let body = match operation {
-                Operation::Messages => prompt.anthropic(),
-                Operation::ChatCompletions => prompt.chat(),
-                _ => prompt.responses(),
-            };
+            let body = body(&Prompt::new().after(turns));
             let read = if turns == 0 { 0.0 } else { 0.9 };
             assert_eq!(talk.turn(&body, read), None, "{operation:?} {turns}");
             // Sent again, word by word; and once more without an answer.
