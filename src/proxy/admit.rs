@@ -135,6 +135,7 @@ pub(crate) fn admit(
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
             x.live.links.learn_request(identity, now);
+            x.case = x.live.forensics.look(identity, &who.view, &upload.body, now).map(Box::new);
         }
         // A long history's chain is larger than all the rest of a waiting stream; only its end is
         // needed again, to link the answer to what it answered.
