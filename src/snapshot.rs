@@ -150,6 +150,8 @@ pub struct RoutingParams {
     pub tool_links: usize,
     /// Provider objects (responses, files, batches) whose owner is remembered.
     pub objects: usize,
+    /// Bytes of prompts' hashes remembered, to say why a session's cache broke; 0: no such thing.
+    pub forensics: u64,
     /// How long a session that says nothing is remembered.
     pub session_idle: Duration,
 }
@@ -165,6 +167,7 @@ impl Default for RoutingParams {
             prefixes: 1_000_000,
             tool_links: 200_000,
             objects: 100_000,
+            forensics: 32 << 20,
             session_idle: Duration::from_secs(24 * 3600),
         }
     }

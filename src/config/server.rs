@@ -220,6 +220,7 @@ pub(super) fn routing(routing: &Section<'_>) -> RoutingParams {
         prefixes: routing.whole("prefixes", d.prefixes, 1_000..=100_000_000),
         tool_links: routing.whole("tool_links", d.tool_links, 100..=10_000_000),
         objects: routing.whole("objects", d.objects, 100..=10_000_000),
+        forensics: routing.size("forensics", d.forensics, 0..=16 << 30),
         session_idle: routing.duration("session_idle", d.session_idle, secs(60)..=secs(30 * 24 * 3600)),
     }
 }

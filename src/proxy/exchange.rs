@@ -13,7 +13,7 @@ use crate::{
     dialect::TtlAsked,
     live::{Flight, Live},
     routing::{Record, Turn},
-    session::Identity,
+    session::{Case, Identity},
     snapshot::Snapshot,
     types::{
         AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, ModelName, Operation,
@@ -52,6 +52,8 @@ pub struct Exchange {
     pub(crate) streamed: bool,
     /// Which conversation.
     pub(crate) identity: Option<Identity>,
+    /// How its prompt compares with the session's last one, until the answer tells what that cost.
+    pub(crate) case: Option<Box<Case>>,
     /// The cache life that the client's markers ask for.
     pub(crate) ttl: TtlAsked,
     /// Where it is served now.
@@ -113,6 +115,7 @@ impl Exchange {
             upstream_model: None,
             streamed: false,
             identity: None,
+            case: None,
             ttl: TtlAsked::None,
             endpoint: None,
             affinity: None,

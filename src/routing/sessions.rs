@@ -198,6 +198,17 @@ impl SessionTable {
         views.into_iter().take(limit).map(|(_, view)| view).collect()
     }
 
+    /// The session whose short hash (what its key shows itself as) is `id`.
+    #[must_use]
+    pub fn by_short_hash(&self, id: u64, now: Moment) -> Option<SessionView> {
+        self.shards.iter().find_map(|shard| {
+            let shard = shard.lock();
+            let mut entries = shard.entries.iter();
+            let (&session, entry) = entries.find(|(key, _)| key.0 >> 64 == u128::from(id))?;
+            Some(entry.view(session, now))
+        })
+    }
+
     /// Everything that is warm, for the state file.
     #[must_use]
     pub fn dump(&self, now: Moment, unix: UnixTime) -> SavedTable {

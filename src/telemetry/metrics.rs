@@ -8,7 +8,7 @@ use pingora_prometheus::prometheus::{
 };
 
 use crate::types::{
-    AffinityReason, AffinityResult, AttemptRecord, CareDone, Dialect, NanoUsd, Receipt, Usage,
+    AffinityReason, AffinityResult, AttemptRecord, CacheBreak, CareDone, Dialect, NanoUsd, Receipt, Usage,
 };
 
 /// Seconds: from a cached answer to a slow reasoning model.
@@ -31,6 +31,9 @@ pub struct Metrics {
     overhead: Histogram,
     affinity: IntCounterVec,
     care: IntCounterVec,
+    cache_breaks: IntCounterVec,
+    cache_break_tokens: IntCounterVec,
+    cache_break_cost: prometheus::CounterVec,
     price_missing: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
@@ -89,6 +92,21 @@ impl Metrics {
                 &["result", "reason"],
             ),
             care: r.counters("cache_care_total", "Requests that got cache care.", &["kind"]),
+            cache_breaks: r.counters(
+                "cache_breaks_total",
+                "Turns whose prompt left the session's cached one, by likely cause.",
+                &["cause"],
+            ),
+            cache_break_tokens: r.counters(
+                "cache_break_tokens_total",
+                "Tokens that were cached and paid for again, by cause.",
+                &["cause"],
+            ),
+            cache_break_cost: r.money(
+                "cache_break_usd_total",
+                "What those tokens cost more than reading them, by cause.",
+                &["cause"],
+            ),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
@@ -143,6 +161,9 @@ impl Metrics {
             self.book_affinity(result, reason);
         }
         self.book_care(&receipt.care);
+        if let Some(broken) = &receipt.cache_break {
+            self.book_break(broken);
+        }
         if receipt.estimated {
             self.estimated.inc();
         }
@@ -176,6 +197,15 @@ impl Metrics {
             if done {
                 self.care.with_label_values(&[kind]).inc();
             }
+        }
+    }
+
+    fn book_break(&self, broken: &CacheBreak) {
+        let cause = &[broken.cause.label()];
+        self.cache_breaks.with_label_values(cause).inc();
+        self.cache_break_tokens.with_label_values(cause).inc_by(broken.tokens);
+        if let Some(cost) = broken.cost {
+            self.cache_break_cost.with_label_values(cause).inc_by(cost.as_usd());
         }
     }
 

@@ -3,8 +3,9 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    AffinityReason, AffinityResult, AttemptOutcome, Blame, CallerName, Dialect, EndpointName, IdSource,
-    ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId, Usage,
+    AffinityReason, AffinityResult, AttemptOutcome, Blame, CacheBreak, CallerName, Dialect, EndpointName,
+    IdSource, ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId,
+    Usage,
 };
 use crate::clock::UnixTime;
 
@@ -119,6 +120,8 @@ pub struct Receipt {
     pub affinity: Option<(AffinityResult, AffinityReason)>,
     /// What was done for its cache's sake.
     pub care: CareDone,
+    /// The prompt no longer begins as the session's last one did, and what was cached is lost.
+    pub cache_break: Option<CacheBreak>,
     /// Every try.
     pub attempts: Vec<AttemptRecord>,
     /// The status that the client saw.

@@ -20,6 +20,7 @@ mod cut;
 mod drain;
 mod faults;
 mod fleet;
+mod forensics;
 mod lockstep;
 mod metering;
 mod models;
