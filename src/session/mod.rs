@@ -11,6 +11,7 @@
 
 mod carriers;
 mod fingerprint;
+mod hazard;
 mod identity;
 mod key;
 mod links;
@@ -22,6 +23,7 @@ mod table;
 mod tests;
 
 pub use fingerprint::chain;
+pub use hazard::{Hazard, Rest, Sort, is_worth_keeping};
 pub use identity::{Asked, Identity, SessionParams, identify};
 pub use links::{LinkEntry, Links, LinksDump, LinksParams};
 pub use owners::{Owner, OwnerEntry, Owners, OwnersDump};
