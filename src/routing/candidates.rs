@@ -132,6 +132,18 @@ impl<'a, 'n> Candidates<'a, 'n> {
         }
     }
 
+    /// Nobody else can win: one who can start at once has as much warm as anybody, and the session
+    /// does not come to it as a new one.
+    pub(super) fn are_settled(&self) -> bool {
+        let warmest = self.warmest().max(self.ask.prompt.tokens / 2 + 1);
+        self.list.iter().any(|candidate| {
+            candidate.is_open()
+                && !candidate.never
+                && candidate.facts.warm >= warmest
+                && !self.comes_to(candidate.node, candidate.facts.warm)
+        })
+    }
+
     /// Everybody else who can win.
     pub(super) fn others(&mut self) {
         let nodes = self.nodes;

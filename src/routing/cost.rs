@@ -74,14 +74,7 @@ impl Cost {
             Some(Some(node)) => candidates.only(node),
             None => {
                 candidates.warm();
-                let half = ask.prompt.tokens / 2;
-                let settled = candidates.list.iter().any(|candidate| {
-                    candidate.is_open()
-                        && !candidate.never
-                        && candidate.facts.warm > half
-                        && candidate.facts.warm >= candidates.warmest()
-                });
-                if !settled {
+                if !candidates.are_settled() {
                     candidates.others();
                 }
             }
