@@ -13,8 +13,8 @@ use warmkey::{
     routing::{Ask, Decision, Pinned, PinnedParams, Policy, Ring, SelectKey, Start},
     types::{AffinityResult, Family, ModelName, SessionKey},
     upstream::{
-        AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, Lane, Overload, Pool,
-        ProviderParams, Timeouts,
+        AuthScheme, CacheCare, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, KeepAlive, Lane,
+        LimitParams, LimitsGiven, Overload, Pool, ProviderParams, Timeouts,
     },
 };
 
@@ -43,6 +43,9 @@ fn pool(n: usize) -> Pool {
         timeouts: Timeouts::default(),
         cooling: Cooling::default(),
         cache: CacheLife { short: Duration::from_secs(300), long: Duration::from_secs(3_600) },
+        care: CacheCare::default(),
+        keep_alive: KeepAlive::default(),
+        limits: LimitParams::usual(Family::Anthropic),
         inject_usage: false,
         passthrough: Vec::new(),
         pass_unlisted: false,
@@ -59,6 +62,7 @@ fn pool(n: usize) -> Pool {
         cache_domain: None,
         region: None,
         weight: 1,
+        limits: LimitsGiven::default(),
     };
     Pool::build(vec![provider], (0..n).map(endpoint).collect(), None).expect("a sound pool")
 }

@@ -17,7 +17,7 @@ use std::{
 use crate::{
     clock::UnixTime,
     metering::PriceList,
-    routing::{Policy, Rings},
+    routing::{Policy, Rings, Weights},
     session::SessionParams,
     telemetry::LogParams,
     types::{CallerName, KeyDigest, Secret, TenantId},
@@ -134,8 +134,10 @@ pub struct Hold {
 /// Placement, waiting, and the sizes of what is remembered.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RoutingParams {
-    /// How long a warm session waits for its rate-limited endpoint before it moves.
+    /// How long a request may wait for an account, in all.
     pub wait_max: Duration,
+    /// What the terms of the cost weigh.
+    pub weights: Weights,
     /// Requests that may wait at one rate domain.
     pub max_waiting: usize,
     /// A rate domain may hold this many times its fair share of sessions before new ones go on.
@@ -148,6 +150,8 @@ pub struct RoutingParams {
     pub tool_links: usize,
     /// Provider objects (responses, files, batches) whose owner is remembered.
     pub objects: usize,
+    /// Bytes of prompts' hashes remembered, to say why a session's cache broke; 0: no such thing.
+    pub forensics: u64,
     /// How long a session that says nothing is remembered.
     pub session_idle: Duration,
 }
@@ -156,12 +160,14 @@ impl Default for RoutingParams {
     fn default() -> Self {
         Self {
             wait_max: Duration::from_secs(10),
+            weights: Weights::default(),
             max_waiting: 1_000,
             headroom: 1.10,
             sessions: 100_000,
             prefixes: 1_000_000,
             tool_links: 200_000,
             objects: 100_000,
+            forensics: 32 << 20,
             session_idle: Duration::from_secs(24 * 3600),
         }
     }
@@ -178,6 +184,12 @@ pub struct CallerParams {
     pub digest: KeyDigest,
     /// Globs (`*` only) over the models it may use; `None` is all.
     pub models: Option<Vec<String>>,
+    /// Whether its cache markers are made to ask for the long life; goes before the model's.
+    pub long_cache: Option<bool>,
+    /// Whether its resting sessions are kept warm; goes before the provider's.
+    pub keep_alive: Option<bool>,
+    /// Its share of a queue beside others'.
+    pub weight: f32,
 }
 
 impl CallerParams {
@@ -289,6 +301,9 @@ mod tests {
             tenant: "default".into(),
             digest: KeyDigest::of(token.as_bytes()),
             models: models.map(|globs| globs.iter().map(|&glob| glob.to_owned()).collect()),
+            long_cache: None,
+            keep_alive: None,
+            weight: 1.0,
         }
     }
 

@@ -9,12 +9,14 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     metrics.in_flight.set(live.flights.running());
     metrics.live_output.set(live.flights.live_output());
     metrics.buffered.set(i64::try_from(live.buffers.held()).unwrap_or(i64::MAX));
-    metrics.waiting.set(i64::try_from(snapshot.policy.waiting()).unwrap_or(i64::MAX));
+    metrics.waiting.set(i64::try_from(snapshot.policy.waiters().count()).unwrap_or(i64::MAX));
     metrics.refresh_ratio();
     // Endpoints and domains that a reload took away must not linger.
     metrics.endpoint_state.reset();
     metrics.domain_open.reset();
     metrics.domain_headroom.reset();
+    metrics.domain_utilisation.reset();
+    metrics.domain_waiting.reset();
     for endpoint in snapshot.pool.endpoints() {
         let state = endpoint.state(now);
         for each in EndpointState::ALL {
@@ -26,6 +28,8 @@ pub(super) fn refresh(live: &Live, now: Moment) {
         for class in &domain.classes {
             let labels = [domain.name.as_str(), class.class.as_str()];
             metrics.domain_open.with_label_values(&labels).set(class.open_in_seconds);
+            metrics.domain_utilisation.with_label_values(&labels).set(f64::from(class.utilisation));
+            metrics.domain_waiting.with_label_values(&labels).set(count(class.waiting));
             for level in &class.headroom {
                 let labels = [labels[0], labels[1], level.kind];
                 if let (Some(remaining), Some(limit)) =
@@ -36,6 +40,10 @@ pub(super) fn refresh(live: &Live, now: Moment) {
             }
         }
     }
+}
+
+fn count(of: usize) -> f64 {
+    f64::from(u32::try_from(of).unwrap_or(u32::MAX))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share for people")]

@@ -30,6 +30,9 @@ pub struct Admin {
 /// An answer: status, content type, body.
 type Answer = (StatusCode, &'static str, Vec<u8>);
 
+/// One session, by the id that logs and `/status` show.
+const SESSIONS: &str = "/status/sessions/";
+
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -53,19 +56,22 @@ impl Admin {
         }
         match (&head.method, path) {
             (&Method::GET | &Method::HEAD, "/status") => self.status(head.uri.query().unwrap_or("")),
+            (&Method::GET | &Method::HEAD, path) if path.starts_with(SESSIONS) => self.session(path),
             (&Method::POST, path) if path.starts_with("/endpoints/") => {
                 if is_from_a_page(session) {
                     return text(StatusCode::FORBIDDEN, "actions are not taken from web pages\n");
                 }
                 actions::act(&self.live, path, head.uri.query().unwrap_or(""), clock::now())
             }
-            (_, "/status") => text(StatusCode::METHOD_NOT_ALLOWED, "use GET here\n"),
+            (_, path) if path == "/status" || path.starts_with(SESSIONS) => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "use GET here\n")
+            }
             (_, path) if path.starts_with("/endpoints/") => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "use POST here\n")
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "here are /livez, /readyz, /metrics, /status, and POST /endpoints/NAME/{drain,readmit,cool}\n",
+                "here are /livez, /readyz, /metrics, /status, /status/sessions/ID, and POST /endpoints/NAME/{drain,readmit,cool}\n",
             ),
         }
     }
@@ -104,12 +110,29 @@ impl Admin {
             .and_then(|n| n.parse().ok())
             .unwrap_or(100_usize)
             .min(100_000);
-        let view = status::view(&self.live, sessions, clock::now());
-        match serde_json::to_vec_pretty(&view) {
-            Ok(body) => (StatusCode::OK, JSON, body),
-            Err(fault) => {
-                text(StatusCode::INTERNAL_SERVER_ERROR, &format!("the status cannot be written: {fault}\n"))
-            }
+        json(&status::view(&self.live, sessions, clock::now()))
+    }
+
+    fn session(&self, path: &str) -> Answer {
+        let id = path.strip_prefix(SESSIONS).filter(|id| id.len() == 16);
+        let Some(id) = id.and_then(|id| u64::from_str_radix(id, 16).ok()) else {
+            return text(
+                StatusCode::BAD_REQUEST,
+                "a session's id is the 16 digits that logs and /status show\n",
+            );
+        };
+        match status::session(&self.live, id, clock::now()) {
+            Some(session) => json(&session),
+            None => text(StatusCode::NOT_FOUND, "nothing is known of this session\n"),
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Answer {
+    match serde_json::to_vec_pretty(value) {
+        Ok(body) => (StatusCode::OK, JSON, body),
+        Err(fault) => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, &format!("the status cannot be written: {fault}\n"))
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     clock::{self, Moment},
     live::Live,
     routing::SessionView,
+    session::{BreakView, SessionBreaks},
     upstream::{DomainView, EndpointView},
 };
 
@@ -24,9 +25,33 @@ pub(super) struct Status {
     sessions_known: usize,
     links_known: usize,
     objects_known: usize,
+    /// Bytes of hashes of prompts.
+    forensics_bytes: usize,
     endpoints: Vec<EndpointView>,
     domains: Vec<DomainView>,
     sessions: Vec<SessionView>,
+    /// The breaks of prompt caches that cost most, within a day of each other.
+    cache_breaks: Vec<BreakView>,
+}
+
+/// Lines of `cache_breaks`.
+const WORST: usize = 20;
+
+/// What `/status/sessions/ID` shows: everything that is known of one session.
+#[derive(Serialize)]
+pub(super) struct SessionStatus {
+    /// Where it is; `null` once it was forgotten.
+    session: Option<SessionView>,
+    /// Its prompts, and when its cache broke last.
+    forensics: Option<SessionBreaks>,
+}
+
+/// The session with this short hash, if anything is known of it.
+pub(super) fn session(live: &Live, id: u64, now: Moment) -> Option<SessionStatus> {
+    let snapshot = live.snapshot.load();
+    let session = snapshot.policy.sessions().by_short_hash(id, now);
+    let forensics = live.forensics.of_session(id, now);
+    (session.is_some() || forensics.is_some()).then_some(SessionStatus { session, forensics })
 }
 
 /// The state of the gateway, with its `sessions` hottest sessions.
@@ -40,12 +65,14 @@ pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
         requests_in_flight: live.flights.running(),
         live_output_tokens: live.flights.live_output(),
         buffered_bytes: live.buffers.held(),
-        waiting: snapshot.policy.waiting(),
+        waiting: snapshot.policy.waiters().count(),
         sessions_known: table.len(),
         links_known: live.links.len(),
         objects_known: live.owners.len(),
+        forensics_bytes: live.forensics.bytes(),
         endpoints: snapshot.pool.endpoint_views(now),
         domains: snapshot.pool.domain_views(now),
         sessions: table.by_heat(now, sessions),
+        cache_breaks: live.forensics.worst(WORST),
     }
 }

@@ -1,6 +1,9 @@
 //! `[[caller]]`: who may call.
 
-use super::read::{At, Section};
+use super::{
+    read::{At, Section},
+    target::long_cache,
+};
 use crate::{
     snapshot::CallerParams,
     types::{KeyDigest, Secret},
@@ -23,13 +26,23 @@ pub(super) fn read(caller: &Section<'_>) -> Option<CallerParams> {
             "list models or globs, or remove the line to allow all",
         );
     }
+    let long_cache = long_cache(caller);
+    let keep_alive = caller.get("keep_alive").is_some().then(|| caller.flag("keep_alive", false));
     let digest = digest(caller, token.as_ref(), hash.as_ref());
     Some(CallerParams {
         name: name?.value.into(),
         tenant: tenant.into(),
         digest: digest?,
+        long_cache,
+        keep_alive,
         models: models.map(|globs| globs.into_iter().map(|glob| glob.value).collect()),
+        weight: weight(caller),
     })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a checked ratio of a few units")]
+fn weight(caller: &Section<'_>) -> f32 {
+    caller.ratio("weight", 1.0, 0.01..=100.0) as f32
 }
 
 fn digest(caller: &Section<'_>, token: Option<&At<Secret>>, hash: Option<&At<String>>) -> Option<KeyDigest> {

@@ -8,10 +8,10 @@ use super::{
     url::{self, BaseUrl},
 };
 use crate::{
-    types::Family,
+    types::{Family, NanoUsd},
     upstream::{
-        AuthScheme, CacheLife, Cooling, Credentials, HttpVersion, Overload, PassRule, ProviderParams,
-        Timeouts,
+        AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, HttpVersion, KeepAlive,
+        LimitParams, Overload, PassRule, ProviderParams, RoutingMode, Timeouts,
     },
 };
 
@@ -74,6 +74,14 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
         timeouts: provider.table("timeouts", timeouts),
         cooling: provider.table("cooling", cooling),
         cache: provider.table("cache", |cache| cache_life(cache, own)),
+        care: provider.table("care", |care| cache_care(care, own)),
+        keep_alive: provider.table("keep_alive", |keep| keep_alive(keep, own, credentials)),
+        routing: provider.choice(
+            "routing",
+            RoutingMode::Cost,
+            &[("cost", RoutingMode::Cost), ("pinned", RoutingMode::Pinned)],
+        ),
+        limits: provider.table("limits", |limits| limits_of(limits, own)),
         inject_usage: provider.flag("inject_usage", own == Family::OpenAi),
         passthrough: passthrough(provider),
         pass_unlisted: provider.choice("unlisted", false, &[("refuse", false), ("pass", true)]),
@@ -184,8 +192,16 @@ fn cache_life(cache: &Section<'_>, family: Family) -> CacheLife {
         Family::Anthropic => (secs(300), secs(3600)),
         Family::OpenAi => (secs(1800), secs(24 * 3600)),
     };
-    let range = secs(1)..=secs(7 * 24 * 3600);
+    let range = millis(100)..=secs(7 * 24 * 3600);
+    let usual = match family {
+        Family::Anthropic => CacheRule::Marked,
+        Family::OpenAi => CacheRule::Anywhere,
+    };
+    let rules =
+        [("marked", CacheRule::Marked), ("anywhere", CacheRule::Anywhere), ("never", CacheRule::Never)];
     let read = CacheLife {
+        rule: cache.choice("rule", usual, &rules),
+        min_tokens: cache.whole("min_tokens", 1_024, 0..=1_000_000),
         short: cache.duration("short", short, range.clone()),
         long: cache.duration("long", long, range),
     };
@@ -193,6 +209,53 @@ fn cache_life(cache: &Section<'_>, family: Family) -> CacheLife {
         cache.fault("short", "longer than `long`", "lower `short`, or raise `long`");
     }
     read
+}
+
+fn cache_care(care: &Section<'_>, family: Family) -> CacheCare {
+    let read = CacheCare { markers: care.flag("markers", false), cache_key: care.flag("cache_key", false) };
+    if read.markers && family != Family::Anthropic {
+        let what = "hosts of the `openai` dialect cache without markers";
+        care.fault("markers", what, "remove it; `cache_key` is what helps there");
+    }
+    if read.cache_key && family != Family::OpenAi {
+        let what = "hosts of the `anthropic` dialect know no cache keys";
+        care.fault("cache_key", what, "remove it; `markers` is what helps there");
+    }
+    read
+}
+
+fn keep_alive(keep: &Section<'_>, family: Family, credentials: Credentials) -> KeepAlive {
+    let d = KeepAlive::default();
+    let dollars = keep.ratio("budget_usd", d.budget.as_usd(), 0.0..=1_000_000.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: at most 10^15")]
+    let budget = NanoUsd((dollars * 1e9).round() as u64);
+    let read = KeepAlive {
+        enabled: keep.flag("enabled", d.enabled),
+        budget,
+        max_pings: keep.whole("max_pings", d.max_pings, 1..=100),
+        min_tokens: keep.whole("min_tokens", d.min_tokens, 0..=10_000_000),
+        max_utilisation: keep.ratio("max_utilisation", d.max_utilisation, 0.0..=1.0),
+        max_bytes: keep.size("max_bytes", d.max_bytes, 1 << 20..=1 << 40),
+    };
+    if read.enabled && family != Family::Anthropic {
+        let what = "only Anthropic has requests that warm the cache and bill no output";
+        keep.fault("enabled", what, "remove it");
+    }
+    if read.enabled && credentials == Credentials::Caller {
+        let what = "requests of our own need a key of our own, and `credentials` is `caller`";
+        keep.fault("enabled", what, "remove it");
+    }
+    read
+}
+
+fn limits_of(limits: &Section<'_>, family: Family) -> LimitParams {
+    let d = LimitParams::usual(family);
+    LimitParams {
+        window: limits.duration("window", d.window, millis(100)..=secs(3600)),
+        cached_reads_count: limits.flag("cached_reads_count", d.cached_reads_count),
+        max_waiting: limits.whole("max_waiting", d.max_waiting, 0..=100_000),
+        max_waiting_bytes: limits.size("max_waiting_bytes", d.max_waiting_bytes, 0..=1 << 40),
+    }
 }
 
 fn passthrough(provider: &Section<'_>) -> Vec<PassRule> {

@@ -8,6 +8,7 @@ use super::{
     value,
 };
 use crate::{
+    routing::Weights,
     snapshot::{Bounds, Heartbeat, Hold, RoutingParams, ServerParams, TlsParams},
     telemetry::{LogFormat, LogParams},
 };
@@ -205,12 +206,21 @@ pub(super) fn routing(routing: &Section<'_>) -> RoutingParams {
     let d = RoutingParams::default();
     RoutingParams {
         wait_max: routing.duration("wait_max", d.wait_max, millis(0)..=secs(30)),
+        weights: Weights {
+            delay: routing.ratio("delay_usd_per_hour", d.weights.delay * 3_600.0, 0.0..=10_000.0) / 3_600.0,
+            crowding: routing.ratio("crowding_usd", d.weights.crowding, 0.0..=100.0),
+            share: routing.ratio("share_usd", d.weights.share, 0.0..=1_000.0),
+            thinking: routing.ratio("thinking_usd", d.weights.thinking, 0.0..=1_000.0),
+            refusal: routing.ratio("refusal_usd", d.weights.refusal, 0.0..=1_000.0),
+            ..d.weights
+        },
         max_waiting: routing.whole("max_waiting", d.max_waiting, 0..=100_000),
         headroom: routing.ratio("headroom", d.headroom, 1.0..=10.0),
         sessions: routing.whole("sessions", d.sessions, 100..=10_000_000),
         prefixes: routing.whole("prefixes", d.prefixes, 1_000..=100_000_000),
         tool_links: routing.whole("tool_links", d.tool_links, 100..=10_000_000),
         objects: routing.whole("objects", d.objects, 100..=10_000_000),
+        forensics: routing.size("forensics", d.forensics, 0..=16 << 30),
         session_idle: routing.duration("session_idle", d.session_idle, secs(60)..=secs(30 * 24 * 3600)),
     }
 }

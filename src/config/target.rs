@@ -3,7 +3,7 @@
 use super::read::{At, Section, did_you_mean, known_names, listed, nearest};
 use crate::{
     types::{DomainName, EndpointName, Family},
-    upstream::{self, Credentials, EndpointParams, ModelParams, ProviderParams},
+    upstream::{self, Credentials, EndpointParams, LimitsGiven, ModelParams, ProviderParams},
 };
 
 /// What was read so far; the names of faulty ones are known too, so that one fault is not two.
@@ -47,6 +47,7 @@ pub(super) fn endpoint(section: &Section<'_>, known: &Known<'_>) -> Option<Endpo
     let cache_domain = either(section, "cache_domain", "workspace");
     let region = section.name("region").map(|region| region.value);
     let weight = section.whole("weight", 100, 1..=10_000);
+    let limits = section.table("limits", limits_given);
     let (name, provider) = (name?, provider?);
     if !known.check_provider(section, &provider) {
         return None;
@@ -62,7 +63,27 @@ pub(super) fn endpoint(section: &Section<'_>, known: &Known<'_>) -> Option<Endpo
         cache_domain,
         region,
         weight,
+        limits,
     })
+}
+
+/// `limits = { rpm = 50, itpm = 30_000, otpm = 8_000 }`
+fn limits_given(limits: &Section<'_>) -> LimitsGiven {
+    let given = |key| limits.get(key).map(|_| limits.whole(key, 1, 1..=1_000_000_000_000));
+    let read = LimitsGiven {
+        requests: given("rpm"),
+        tokens: given("tpm"),
+        input: given("itpm"),
+        output: given("otpm"),
+    };
+    if read.tokens.is_some() && (read.input.is_some() || read.output.is_some()) {
+        limits.fault(
+            "tpm",
+            "counts all tokens, and `itpm` and `otpm` count them apart",
+            "write one or the other",
+        );
+    }
+    read
 }
 
 fn check_key(section: &Section<'_>, provider: &ProviderParams, has_key: bool) {
@@ -121,6 +142,7 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
         );
     }
     let class = section.name("class");
+    let long_cache = long_cache(section);
     let (name, endpoints) = (name?, endpoints?);
     check_family(section, &endpoints, known);
     Some(ModelParams {
@@ -128,7 +150,13 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
         endpoints,
         upstream_name: upstream.map(|upstream| upstream.value),
         class: class.map(|class| class.value),
+        long_cache,
     })
+}
+
+/// `cache_ttl`, of a model or of a caller: whether the client's cache markers ask for the long life.
+pub(super) fn long_cache(section: &Section<'_>) -> Option<bool> {
+    section.choose("cache_ttl", &[("asked", false), ("1h", true)])
 }
 
 fn endpoints_of(section: &Section<'_>, known: &Known<'_>) -> Option<Vec<EndpointName>> {

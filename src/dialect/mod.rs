@@ -5,6 +5,7 @@
 
 mod answer;
 mod anthropic;
+mod care;
 mod envelope;
 mod fault;
 mod json;
@@ -17,10 +18,14 @@ mod sse;
 mod stream;
 mod view;
 
+pub use care::{MarkerCare, MarkerPlan};
 pub use envelope::{ModelListing, error_body, heartbeat, model, models, stream_error};
 pub use fault::read_fault;
 pub use scan::{ScanError, ScanLimits, scan};
 pub use signal::{DeltaKind, Signal, StopKind, UpstreamFault};
 pub use splice::{Splice, apply};
 pub use stream::{Passed, StreamEnd, StreamReader, read_whole};
-pub use view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value};
+pub use view::{
+    Block, BodyIds, HardPin, Mark, MarkLife, PinKind, Place, Prewarm, RequestView, Settings, Span, TtlAsked,
+    Value,
+};

@@ -43,6 +43,67 @@ pub struct Block {
     /// It is Claude Code's attribution block (`x-anthropic-billing-header: ...`), whose bytes may
     /// change from turn to turn: no part of a fingerprint.
     pub attribution: bool,
+    /// Where a breakpoint of ours could be put.
+    pub place: Place,
+}
+
+/// Where a `cache_control` can be put into a block of Anthropic's, if at all (providers 1.1: never on
+/// thinking, never on empty text).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Place {
+    /// Nowhere: a block that cannot carry one, that we do not know, or that has the member already.
+    #[default]
+    Nowhere,
+    /// The block is a bare string, which has to become a list of one text block around its bytes.
+    Bare,
+    /// As a member right behind the text, which is the block's span.
+    BehindText,
+    /// As the last member of the object that is the block's span.
+    Inside,
+}
+
+/// A breakpoint of the client's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Which block it stands on, as an index of [`RequestView::blocks`].
+    pub block: usize,
+    /// Where its value stands.
+    pub value: Span,
+    /// The life that it asks for.
+    pub life: MarkLife,
+}
+
+/// What a breakpoint says of its life, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MarkLife {
+    /// Nothing: the usual life.
+    Unsaid,
+    /// The usual life, in so many words (or `null`); where they stand.
+    Short(Span),
+    /// `"1h"`.
+    Hour,
+    /// Something that we do not know; better left alone.
+    Odd,
+}
+
+impl MarkLife {
+    /// The life as a request asks for it.
+    #[must_use]
+    pub const fn asked(&self) -> TtlAsked {
+        match self {
+            Self::Hour => TtlAsked::Long,
+            Self::Unsaid | Self::Short(_) | Self::Odd => TtlAsked::Short,
+        }
+    }
+}
+
+/// The members that make a request one that only warms the cache (providers 0.6).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prewarm {
+    /// Where the value of `max_tokens` stands.
+    pub max_tokens: Span,
+    /// Where the value of `stream` stands, if it is there.
+    pub stream: Option<Span>,
 }
 
 /// State that lives in one account: the request can go nowhere else.
@@ -108,6 +169,24 @@ pub enum TtlAsked {
     Long,
 }
 
+/// Settings of a request that are part of the provider's cache key beside the blocks: two requests
+/// that differ here share nothing from that layer on, however alike their blocks are. XXH3 over the
+/// members' names and raw values; the members' order does not count. 0: none is set.
+///
+/// Sources: Anthropic, "What invalidates the cache" (providers 1.1); `OpenAI`, prompt caching guide
+/// (a schema is part of the prompt's start; the key decides the machine).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// What changes everything, or everything behind the tools: Anthropic `speed`, `mcp_servers`;
+    /// `OpenAI` `prompt_cache_key`, `response_format`, `text`, `reasoning`, `functions`, `prompt`, ...
+    pub all: u64,
+    /// What changes the messages only: Anthropic `tool_choice` (with `disable_parallel_tool_use`),
+    /// `thinking`, `output_config` (effort, format), `output_format`, `context_management`, and
+    /// whether there is any image. Thinking and effort change tools and system, too, on some models,
+    /// which the provider does not name.
+    pub messages: u64,
+}
+
 /// A request body, scanned once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestView {
@@ -147,4 +226,27 @@ pub struct RequestView {
     pub ids: BodyIds,
     /// The cache life that the client asks for.
     pub ttl: TtlAsked,
+    /// Settings that are part of the cache key.
+    pub settings: Settings,
+    /// An assistant's thinking with the signature of the account that made it stands in the history:
+    /// another organization drops it, or refuses it (providers 0.4, 0.5).
+    pub signed_thinking: bool,
+    /// How many breakpoints the client put on blocks itself (255: that many or more).
+    pub markers: u8,
+    /// `cache_control` stands at the top: the provider puts one breakpoint on the last block.
+    pub auto_marker: bool,
+    /// The breakpoints on blocks in caching order, at most [`Self::MARKS`] of them.
+    pub marks: Vec<Mark>,
+    /// The one at the top; its block is the last one.
+    pub auto_mark: Option<Mark>,
+    /// Where the value of `prompt_cache_key` stands, whatever it is.
+    pub cache_key: Option<Span>,
+    /// What to change to make this a request that only warms the cache; `None` where the provider
+    /// refuses such a one: with thinking enabled, a forced tool, or a format for the answer.
+    pub prewarm: Option<Prewarm>,
+}
+
+impl RequestView {
+    /// As many breakpoints are remembered; no provider takes more than four.
+    pub const MARKS: usize = 8;
 }

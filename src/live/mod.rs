@@ -18,7 +18,7 @@ pub use flights::{Flight, Flights};
 
 use crate::{
     metering::Learned,
-    session::{Links, Owners},
+    session::{Forensics, Links, Owners},
     snapshot::Snapshot,
     types::{ModelName, ProviderName},
 };
@@ -31,6 +31,8 @@ pub struct Live {
     pub links: Links,
     /// Whose objects are where.
     pub owners: Owners,
+    /// What sessions' prompts were, to say why their caches break.
+    pub forensics: Forensics,
     /// Tokens per byte and the like.
     pub learned: Learned,
     /// Request bodies held.

@@ -8,15 +8,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{denial::Denial, exchange::Exchange, identify::Identified, upload::Upload};
+use super::{
+    care::{Care, Plans},
+    denial::Denial,
+    exchange::Exchange,
+    identify::Identified,
+    upload::Upload,
+    warmth,
+};
 use crate::{
     clock,
     dialect::{self, HardPin, Splice},
     live::Held,
     metering::Ratios,
+    routing::{Price, Prompt},
     session::Owner,
     snapshot::CallerParams,
-    types::{EndpointName, ModelName, Operation, Reason},
+    types::{EndpointName, ModelName, Operation, ProviderName, Reason},
     upstream::{Model, ProviderParams},
 };
 
@@ -32,6 +40,12 @@ pub(crate) struct Admitted {
     pub pin: Option<EndpointName>,
     /// The model has spoken before.
     pub has_history: bool,
+    /// What the provider's cache sees of it; let go with the first byte of the answer.
+    pub prompt: Prompt,
+    /// What its tokens cost.
+    pub price: Price,
+    /// Its history holds thinking that is signed for the account that made it.
+    pub signed_thinking: bool,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
@@ -40,13 +54,28 @@ pub(crate) struct Admitted {
     pub payload: Payload,
 }
 
+/// What goes into a body beside what came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    /// The usage option.
+    pub usage: bool,
+    /// What the provider's cache is to know.
+    pub care: bool,
+}
+
+impl Shape {
+    /// As it came, but for the model's name.
+    pub(crate) const PLAIN: Self = Self { usage: false, care: false };
+}
+
 /// A request's body as it came, and how it goes up.
 pub(crate) struct Payload {
     body: Bytes,
     model: Option<Splice>,
     usage: Option<Splice>,
-    /// The body with its splices, made once.
-    made: Option<(bool, Bytes)>,
+    care: Plans,
+    /// The body with its splices, made once for each provider that it is sent to.
+    made: Option<(ProviderName, Shape, Bytes)>,
     _held: Option<Held>,
 }
 
@@ -54,7 +83,7 @@ impl Payload {
     /// A request without a body, or whose body goes up as it came.
     pub(crate) fn plain(upload: Option<Upload>) -> Self {
         let (body, held) = upload.map_or((Bytes::new(), None), |upload| (upload.body, Some(upload.held)));
-        Self { body, model: None, usage: None, made: None, _held: held }
+        Self { body, model: None, usage: None, care: Plans::default(), made: None, _held: held }
     }
 
     /// Lets go of everything.
@@ -67,17 +96,23 @@ impl Payload {
         self.usage.is_some() && provider.inject_usage
     }
 
+    /// What the body asks of this provider's cache, once it goes there.
+    pub(crate) fn care(&self, provider: &ProviderParams, wanted: bool) -> Care {
+        self.care.care(provider, wanted)
+    }
+
     /// The body as it goes up. Byte for byte what came, but for declared splices.
-    pub(crate) fn bytes(&mut self, with_usage: bool) -> Bytes {
-        if let Some((made_with, bytes)) = &self.made
-            && *made_with == with_usage
+    pub(crate) fn bytes(&mut self, provider: &ProviderParams, shape: Shape) -> Bytes {
+        if let Some((made_for, made_as, bytes)) = &self.made
+            && (made_for, *made_as) == (&provider.name, shape)
         {
             return bytes.clone();
         }
-        let usage = self.usage.iter().filter(|_| with_usage);
-        let splices: Vec<Splice> = self.model.iter().chain(usage).cloned().collect();
+        let usage = self.usage.iter().filter(|_| shape.usage);
+        let care = self.care.splices(provider).filter(|_| shape.care);
+        let splices: Vec<Splice> = self.model.iter().chain(usage).chain(care).cloned().collect();
         let bytes = dialect::apply(&self.body, &splices);
-        self.made = Some((with_usage, bytes.clone()));
+        self.made = Some((provider.name.clone(), shape, bytes.clone()));
         bytes
     }
 }
@@ -86,28 +121,33 @@ impl Payload {
 pub(crate) fn admit(
     x: &mut Exchange,
     operation: Operation,
-    who: Identified,
+    mut who: Identified,
     upload: Upload,
 ) -> Result<Admitted, Denial> {
     permitted(x, &who.requested)?;
     let pin = pin(x, &who.view.pins)?;
     let now = clock::now();
+    let session = x.identity.as_ref().and_then(|identity| identity.key);
+    let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
+    let care = Plans::of(x, &who.model, &who.view, &upload.body);
+    care.foresee(x, &who.model, &mut who.view.settings);
+    let (prompt, price) = warmth::prompt(x, operation, &who, ratios.input_tokens(x.request_bytes));
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
             x.live.links.learn_request(identity, now);
+            x.case = x.live.forensics.look(identity, &who.view, &upload.body, now).map(Box::new);
         }
         // A long history's chain is larger than all the rest of a waiting stream; only its end is
         // needed again, to link the answer to what it answered.
         identity.chain.points = identity.chain.last().copied().into_iter().collect();
     }
-    let session = x.identity.as_ref().and_then(|identity| identity.key);
-    let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
     let view = who.view;
     let rename = who.model.upstream_name(who.requested.as_str());
     let has_option = matches!(operation, Operation::ChatCompletions | Operation::Completions);
     let payload = Payload {
         model: rename.map(|name| view.splice_model(name)),
         usage: (has_option && view.stream).then(|| view.splice_include_usage(&upload.body)).flatten(),
+        care,
         body: upload.body,
         made: None,
         _held: Some(upload.held),
@@ -118,6 +158,9 @@ pub(crate) fn admit(
         requested: who.requested,
         pin,
         has_history: view.has_history,
+        prompt,
+        price,
+        signed_thinking: view.signed_thinking,
         background: view.background,
         ratios,
         payload,

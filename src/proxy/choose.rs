@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     clock,
-    routing::{Ask, Decision, Tried},
+    routing::{Ask, Choosing, Decision, Price, Prompt, Tried},
     types::{AffinityReason, AffinityResult, EndpointName, Reason, SessionKey},
-    upstream::{Endpoint, Lane, Model, Slot},
+    upstream::{Endpoint, Flow, Lane, Model, Slot},
 };
 
 /// Lost races for a slot before we stop believing that it will work out.
@@ -52,12 +52,34 @@ pub(crate) struct Wish<'a> {
     pub seed: u64,
     /// The model has spoken before.
     pub has_history: bool,
+    /// What the provider's cache sees of it.
+    pub prompt: &'a Prompt,
+    /// What its tokens cost.
+    pub price: Price,
+    /// On whose behalf it waits.
+    pub flow: Flow,
+    /// Its history holds thinking that is signed for the account that made it.
+    pub signed_thinking: bool,
 }
 
 /// Finds an open endpoint, waiting for a warm one where that is worth it.
 pub(crate) async fn choose(
     line: &mut Downlink<'_>,
     x: &mut Exchange,
+    choosing: &mut Choosing,
+    wish: &Wish<'_>,
+    tried: &[Tried],
+) -> Result<Choice, NoChoice> {
+    let chosen = decide(line, x, choosing, wish, tried).await;
+    x.waited = choosing.waited();
+    x.record = choosing.went(clock::now());
+    chosen
+}
+
+async fn decide(
+    line: &mut Downlink<'_>,
+    x: &Exchange,
+    choosing: &mut Choosing,
     wish: &Wish<'_>,
     tried: &[Tried],
 ) -> Result<Choice, NoChoice> {
@@ -65,42 +87,60 @@ pub(crate) async fn choose(
     let Some(ring) = snapshot.rings.of(wish.model) else {
         return Err(NoChoice::Denied(deny(Reason::NoEndpoint, 1)));
     };
+    let ask = Ask {
+        session: wish.session,
+        seed: wish.seed,
+        ring,
+        lane: wish.lane,
+        pin: wish.pin,
+        tried,
+        waited: choosing.waited(),
+        has_history: wish.has_history,
+        prompt: wish.prompt,
+        price: wish.price,
+        flow: wish.flow,
+        signed_thinking: wish.signed_thinking,
+        may_wait: true,
+    };
+    let policy = &*snapshot.policy;
     let mut races = 0;
+    let mut decision = choosing.begin(policy, &ask, clock::now());
     // Waits are bounded by the policy, which is told how long they were.
-    while races < RACES {
-        let ask = Ask {
-            session: wish.session,
-            seed: wish.seed,
-            ring,
-            lane: wish.lane,
-            pin: wish.pin,
-            tried,
-            waited: x.waited,
-            has_history: wish.has_history,
-        };
-        match snapshot.policy.decide(&ask, clock::now()) {
-            Decision::Go { endpoint, affinity } => match endpoint.acquire(wish.lane, clock::now()) {
-                Ok(slot) => return Ok(Choice { endpoint, slot, affinity }),
-                // Somebody else took the trial or the pace meanwhile: ask again.
-                Err(_) => {
-                    races += 1;
-                    tokio::task::yield_now().await;
+    loop {
+        decision = match decision {
+            Decision::Go { endpoint, affinity } | Decision::Move { endpoint, affinity } => {
+                match endpoint.acquire(wish.lane, &choosing.draw(wish.flow), clock::now()) {
+                    Ok(slot) => return Ok(Choice { endpoint, slot, affinity }),
+                    Err(_) if races >= RACES => {
+                        return Err(NoChoice::Denied(deny(Reason::NoEndpoint, 1)));
+                    }
+                    // Somebody else took the trial, the pace or the tokens meanwhile: ask again.
+                    Err(_) => {
+                        races += 1;
+                        tokio::task::yield_now().await;
+                        choosing.on_time(policy, &ask, clock::now())
+                    }
                 }
-            },
-            Decision::Wait { until, waiter, .. } => {
-                let started = clock::now();
-                let waited = line.attend(pingora_timeout::sleep(started.until(until))).await;
-                drop(waiter);
-                // At least a moment, so that a wait which is over at once still counts.
-                x.waited += clock::now().since(started).max(Duration::from_millis(1));
-                waited.map_err(NoChoice::Lost)?;
+            }
+            Decision::Wait { until, .. } => {
+                let wait = pingora_timeout::sleep(clock::now().until(until));
+                line.attend(wait).await.map_err(NoChoice::Lost)?;
+                choosing.on_time(policy, &ask, clock::now())
+            }
+            Decision::Park { leader, until } => {
+                let wait = pingora_timeout::timeout(clock::now().until(until), leader.over());
+                let over = line.attend(wait).await.map_err(NoChoice::Lost)?.is_ok();
+                if over {
+                    choosing.on_first_byte(policy, &ask, clock::now())
+                } else {
+                    choosing.on_time(policy, &ask, clock::now())
+                }
             }
             Decision::Deny { reason, retry_after } => {
                 return Err(NoChoice::Denied(deny(reason, retry_after)));
             }
-        }
+        };
     }
-    Err(NoChoice::Denied(deny(Reason::NoEndpoint, 1)))
 }
 
 fn deny(reason: Reason, retry_after: u32) -> Denial {

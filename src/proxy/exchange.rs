@@ -12,12 +12,12 @@ use crate::{
     clock::{self, Moment, UnixTime},
     dialect::TtlAsked,
     live::{Flight, Live},
-    routing::Turn,
-    session::Identity,
+    routing::{Record, Turn},
+    session::{Case, Identity},
     snapshot::Snapshot,
     types::{
-        AffinityReason, AffinityResult, AttemptRecord, CallerName, Dialect, ModelName, Operation, Outcome,
-        Reason, RequestId, TenantId,
+        AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, ModelName, Operation,
+        Outcome, Reason, RequestId, TenantId,
     },
     upstream::Endpoint,
 };
@@ -52,16 +52,22 @@ pub struct Exchange {
     pub(crate) streamed: bool,
     /// Which conversation.
     pub(crate) identity: Option<Identity>,
+    /// How its prompt compares with the session's last one, until the answer tells what that cost.
+    pub(crate) case: Option<Box<Case>>,
     /// The cache life that the client's markers ask for.
     pub(crate) ttl: TtlAsked,
     /// Where it is served now.
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// Whether it stayed in place.
     pub(crate) affinity: Option<(AffinityResult, AffinityReason)>,
+    /// What the last choice rests on.
+    pub(crate) record: Record,
     /// The session's turn at the endpoint.
     pub(crate) turn: Option<Turn>,
     /// What the answer says.
     pub(crate) reading: Option<Reading>,
+    /// What was put into the body for the cache's sake, at the last try.
+    pub(crate) care: CareDone,
     /// Every try so far.
     pub(crate) attempts: Vec<AttemptRecord>,
     /// Reading the body took this long.
@@ -109,11 +115,14 @@ impl Exchange {
             upstream_model: None,
             streamed: false,
             identity: None,
+            case: None,
             ttl: TtlAsked::None,
             endpoint: None,
             affinity: None,
+            record: Record::default(),
             turn: None,
             reading: None,
+            care: CareDone::default(),
             attempts: Vec::new(),
             upload: Duration::ZERO,
             waited: Duration::ZERO,

@@ -22,6 +22,7 @@ mod identify;
 mod relay;
 mod settle;
 mod upload;
+mod warmth;
 
 mod drive;
 mod finish;
@@ -39,6 +40,7 @@ mod models;
 mod reading;
 mod reply;
 
+mod care;
 mod check;
 mod connect;
 mod dns;

@@ -26,7 +26,7 @@ use crate::{
     clock,
     dialect::{self, PinKind},
     types::{AttemptOutcome, AttemptRecord, Dialect, Outcome, Reason},
-    upstream::{Asked, Credentials, Failure, Lane, Slot, classify},
+    upstream::{Asked, Credentials, Draw, Failure, Lane, Slot, classify},
 };
 
 /// What of an answer is kept to learn the id of a new object.
@@ -54,7 +54,7 @@ impl ProxyHttp for Gateway {
             // Not `Ok`: Pingora would write the end of the body, and wait for a client that does not read.
             Handled::Broken => return Err(Error::new(ErrorType::ConnectionClosed).into_down()),
         };
-        match way.endpoint.acquire(Lane::PASSTHROUGH, clock::now()) {
+        match way.endpoint.acquire(Lane::PASSTHROUGH, &Draw::untold(), clock::now()) {
             Ok(slot) => {
                 if session.req_header().headers.contains_key(header::EXPECT) {
                     // Pingora does not say it by itself, and a client may wait for it a second.

@@ -32,6 +32,9 @@ pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
         let _ = head.insert_header("x-warmkey-affinity", result.label());
         let _ = head.insert_header("x-warmkey-reason", reason.label());
     }
+    if x.care.any() {
+        let _ = head.insert_header("x-warmkey-care", x.care.to_string());
+    }
 }
 
 /// Writes a JSON body of ours.

@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::{denial, exchange::Exchange};
 use crate::{
     clock,
-    routing::TurnFacts,
+    dialect::TtlAsked,
+    routing::{InputFacts, TurnFacts},
+    session::{self, Verdict},
     telemetry::Metrics,
-    types::{IdSource, NanoUsd, Outcome, Reason, Receipt, SessionKey, Timings, Usage},
+    types::{CacheBreak, Family, IdSource, NanoUsd, Outcome, Reason, Receipt, SessionKey, Timings, Usage},
 };
 
 /// Makes the receipt and books it.
@@ -24,11 +26,17 @@ pub(crate) fn settle(x: &mut Exchange) {
     let (usage, estimated) = usage(x, outcome);
     let charge = charge(x, &usage);
     learn(x, session);
-    if let Some(turn) = x.turn.take() {
+    let cache_break = cache_break(x, outcome, &usage, estimated);
+    if let Some(mut turn) = x.turn.take() {
         turn.settled(&TurnFacts {
             context_tokens: usage.total_input(),
             output_tokens: usage.output,
             charged: charge.unwrap_or_default(),
+            input: (!estimated && usage.total_input() > 0).then(|| InputFacts {
+                read: usage.cached_read,
+                written: usage.write_5m + usage.write_1h,
+                uncached: usage.input,
+            }),
         });
     }
     let receipt = Receipt {
@@ -47,6 +55,8 @@ pub(crate) fn settle(x: &mut Exchange) {
         endpoint: x.endpoint.as_ref().map(|endpoint| endpoint.name().clone()),
         provider: x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.name.clone()),
         affinity: x.affinity,
+        care: x.care,
+        cache_break,
         attempts: std::mem::take(&mut x.attempts),
         status: x.status,
         outcome,
@@ -98,6 +108,33 @@ fn charge(x: &Exchange, usage: &Usage) -> Option<NanoUsd> {
     charge
 }
 
+/// What was cached of the session and had to be paid for again. A turn that was not answered has
+/// cached nothing, and leaves no trace.
+fn cache_break(x: &mut Exchange, outcome: Outcome, usage: &Usage, estimated: bool) -> Option<CacheBreak> {
+    let case = x.case.take()?;
+    let answered = matches!(outcome, Outcome::Ok | Outcome::Interrupted | Outcome::Cancelled);
+    let (endpoint, begun) = (x.endpoint.as_ref()?, x.called.filter(|_| answered && x.answered.is_some())?);
+    let provider = &endpoint.provider().params;
+    let life = match x.ttl {
+        TtlAsked::None | TtlAsked::Short => provider.cache.short,
+        TtlAsked::Long => provider.cache.long,
+    };
+    let model = x.upstream_model.as_ref();
+    let verdict = Verdict {
+        request: x.id,
+        at: x.at,
+        cache: session::number(endpoint.cache_domain().as_str()),
+        warm_until: begun + life,
+        usage: *usage,
+        reported: !estimated,
+        automatic: provider.family == Family::OpenAi,
+        // Only Anthropic's own door knows the block for what it is (providers 2.1).
+        strips_attribution: provider.host == "api.anthropic.com",
+        rates: model.and_then(|model| x.snapshot.prices.rates(model.as_str(), usage.total_input())),
+    };
+    x.live.forensics.close(*case, &verdict)
+}
+
 fn learn(x: &Exchange, session: Option<SessionKey>) {
     let Some(lesson) = x.reading.as_ref().and_then(|reading| reading.meter.lesson()) else { return };
     let class = x.model.as_ref().map_or("", |model| model.as_str());
@@ -118,7 +155,12 @@ fn log(r: &Receipt) {
         id_source = r.id_source.label(),
         affinity = r.affinity.map(|(result, _)| result.label()),
         why = r.affinity.map(|(_, reason)| reason.label()),
+        cache_break = r.cache_break.map(|broken| broken.cause.label()),
+        break_at = r.cache_break.map(|broken| broken.at.to_string()),
+        break_tokens = r.cache_break.map(|broken| broken.tokens),
+        break_usd = r.cache_break.and_then(|broken| broken.cost).map(NanoUsd::as_usd),
         status = r.status,
+        care = r.care.any().then(|| r.care.to_string()),
         outcome = r.outcome.label(),
         reason = r.reason.map(|reason| reason.label()),
         blame = r.blame.map(|blame| blame.label()),

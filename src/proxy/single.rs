@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    admit::Payload,
+    admit::{Payload, Shape},
     denial::Denial,
     downlink::Downlink,
     drive::{Ending, Request},
@@ -21,7 +21,7 @@ use crate::{
     dialect::{self, PinKind},
     metering::Meter,
     types::{AttemptOutcome, AttemptRecord, Operation, Reason},
-    upstream::{Asked, Credentials, Endpoint, Failure, Lane, Slot, classify},
+    upstream::{Asked, Credentials, Draw, Endpoint, Failure, Lane, Slot, classify},
 };
 
 /// Sends one request to one endpoint and passes on whatever comes.
@@ -35,7 +35,7 @@ pub(crate) async fn single(
     creates: Option<PinKind>,
 ) -> Ending {
     let started = clock::now();
-    let Ok(mut slot) = endpoint.acquire(Lane::PASSTHROUGH, started) else {
+    let Ok(mut slot) = endpoint.acquire(Lane::PASSTHROUGH, &Draw::untold(), started) else {
         return Ending::Denied(Denial::retry(
             Reason::NoEndpoint,
             std::time::Duration::from_secs(5),
@@ -54,7 +54,7 @@ pub(crate) async fn single(
         method: request.method.clone(),
         path_and_query: &request.path_and_query,
         headers: request.headers,
-        body: payload.bytes(false),
+        body: payload.bytes(params, Shape::PLAIN),
         first_byte: params.timeouts.total,
     };
     let mut sent = line.attend(Box::pin(forward::send(&gateway.upstreams, &out))).await;

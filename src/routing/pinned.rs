@@ -18,14 +18,14 @@ use smallvec::SmallVec;
 
 use super::{
     entry::Place,
-    policy::{Ask, Decision, Policy, Start, Waiters},
+    policy::{Ask, Decision, Verdict},
     rendezvous::{Node, Nodes},
-    sessions::{Known, SessionTable, Turn},
+    sessions::{Known, SessionTable},
 };
 use crate::{
     clock::Moment,
     types::{AffinityReason, AffinityResult, EndpointName, Reason},
-    upstream::{Availability, Endpoint},
+    upstream::{Availability, Endpoint, Need},
 };
 
 /// The knobs of [`Pinned`].
@@ -33,22 +33,13 @@ use crate::{
 pub struct PinnedParams {
     /// How long a request may wait for its endpoint's limits, in all.
     pub wait_max: Duration,
-    /// How many requests may wait at a time.
-    pub max_waiters: usize,
     /// A new session skips a rate domain that holds more than this share of what is fair.
     pub load_percent: u32,
-    /// Sessions remembered.
-    pub max_sessions: usize,
 }
 
 impl Default for PinnedParams {
     fn default() -> Self {
-        Self {
-            wait_max: Duration::from_secs(10),
-            max_waiters: 1_024,
-            load_percent: 110,
-            max_sessions: 100_000,
-        }
+        Self { wait_max: Duration::from_secs(10), load_percent: 110 }
     }
 }
 
@@ -58,24 +49,14 @@ const SUSPECT_STEP: Duration = Duration::from_millis(200);
 const SUSPECT_WAIT: Duration = Duration::from_secs(2);
 
 /// Sessions stay where they are warm.
-pub struct Pinned {
+pub(super) struct Pinned {
     params: PinnedParams,
     sessions: Arc<SessionTable>,
-    waiters: Waiters,
 }
 
 impl Pinned {
-    /// A policy that knows no session yet.
-    #[must_use]
-    pub fn new(params: PinnedParams) -> Self {
-        let sessions = SessionTable::new(params.max_sessions);
-        Self { params, sessions, waiters: Waiters::new(params.max_waiters) }
-    }
-
-    /// The same sessions under other knobs: for a reload. (The size of the table stays.)
-    #[must_use]
-    pub fn with_params(&self, params: PinnedParams) -> Self {
-        Self { params, sessions: Arc::clone(&self.sessions), waiters: Waiters::new(params.max_waiters) }
+    pub(super) fn new(params: PinnedParams, sessions: Arc<SessionTable>) -> Self {
+        Self { params, sessions }
     }
 
     /// The session is warm at `known.home`.
@@ -93,7 +74,9 @@ impl Pinned {
                 let reason = if waited { AffinityReason::Waited } else { AffinityReason::Warm };
                 return go(node, AffinityResult::Hit, reason);
             }
-            Availability::Paced { until } | Availability::Cooling { until } => {
+            Availability::Paced { until }
+            | Availability::Cooling { until }
+            | Availability::Short { until } => {
                 if let Some(wait) = self.wait(ask, node, until, self.params.wait_max, now) {
                     return wait;
                 }
@@ -234,16 +217,21 @@ impl Pinned {
         most: Duration,
         now: Moment,
     ) -> Option<Decision> {
-        if ask.waited.saturating_add(now.until(until)) > most {
+        if !ask.may_wait || ask.waited.saturating_add(now.until(until)) > most {
             return None;
         }
-        let waiter = self.waiters.enter()?;
-        Some(Decision::Wait { endpoint: Arc::clone(&node.endpoint), until, waiter })
+        Some(Decision::Wait { endpoint: Arc::clone(&node.endpoint), until })
     }
 }
 
-impl Policy for Pinned {
-    fn decide(&self, ask: &Ask<'_>, now: Moment) -> Decision {
+impl Pinned {
+    pub(super) fn decide(&self, ask: &Ask<'_>, now: Moment) -> Verdict {
+        let need = Need { input: u64::from(ask.prompt.tokens), cached: 0 };
+        // Refusals alone make it wait: our own reckoning of the limits is only kept up to date.
+        Verdict { anyway: true, ..Verdict::new(self.decision(ask, now), need) }
+    }
+
+    fn decision(&self, ask: &Ask<'_>, now: Moment) -> Decision {
         let nodes = ask.ring.nodes();
         if let Some(pin) = ask.pin {
             return self.pinned(ask, &nodes, pin, now);
@@ -253,18 +241,6 @@ impl Policy for Pinned {
             Some(warm) if warm.home.is_warm(now) => self.warm(ask, &nodes, warm, now),
             Some(_) | None => self.cold(ask, &nodes, known.as_ref(), now),
         }
-    }
-
-    fn started(&self, start: &Start<'_>, now: Moment) -> Turn {
-        self.sessions.start(start, now)
-    }
-
-    fn sessions(&self) -> &Arc<SessionTable> {
-        &self.sessions
-    }
-
-    fn waiting(&self) -> usize {
-        self.waiters.count()
     }
 }
 
@@ -286,7 +262,12 @@ fn fall_back(
 }
 
 fn go(node: &Node, result: AffinityResult, reason: AffinityReason) -> Decision {
-    Decision::Go { endpoint: Arc::clone(&node.endpoint), affinity: (result, reason) }
+    let endpoint = Arc::clone(&node.endpoint);
+    if result == AffinityResult::Moved {
+        Decision::Move { endpoint, affinity: (result, reason) }
+    } else {
+        Decision::Go { endpoint, affinity: (result, reason) }
+    }
 }
 
 fn deny(reason: Reason, until: Option<Moment>, now: Moment) -> Decision {
@@ -306,6 +287,7 @@ fn ends(state: Availability) -> Option<Moment> {
         | Availability::Suspect
         | Availability::Paced { .. }
         | Availability::Cooling { .. }
+        | Availability::Short { .. }
         | Availability::Unhealthy
         | Availability::Quarantined
         | Availability::Drained => None,

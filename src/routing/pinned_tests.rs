@@ -2,9 +2,9 @@ use std::collections::HashMap;
 
 use super::{super::testkit::*, *};
 use crate::{
-    routing::{Ring, Tried},
+    routing::{Choosing, Policy, Ring, RouterParams, Tried},
     types::SessionKey,
-    upstream::{Failure, KeyTrouble, Pool, testing},
+    upstream::{Draw, Failure, KeyTrouble, Pool, testing},
 };
 
 use AffinityReason as Why;
@@ -80,10 +80,8 @@ fn a_warm_session_waits_for_a_short_limit_and_then_goes_home() {
     kit.fail(&home, &limited(8), at(2));
     let tried = [kit.tried(&home, true)];
     let ask = Ask { tried: &tried, ..kit.ask(1, 7) };
-    let Decision::Wait { endpoint, until, waiter } = kit.decide(&ask, at(2)) else { panic!("no wait") };
-    assert_eq!((endpoint.name().as_str(), until, kit.policy.waiting()), (home.as_str(), at(10), 1));
-    drop(waiter);
-    assert_eq!(kit.policy.waiting(), 0);
+    let Decision::Wait { endpoint, until } = kit.decide(&ask, at(2)) else { panic!("no wait") };
+    assert_eq!((endpoint.name().as_str(), until), (home.as_str(), at(10)));
     let (endpoint, result, why) = gone(kit.decide(&Ask { waited: Duration::from_secs(8), ..ask }, at(10)));
     assert_eq!((endpoint.name().as_str(), result, why), (home.as_str(), Result_::Hit, Why::Waited));
 }
@@ -124,14 +122,19 @@ fn having_to_leave_the_new_home_too_it_returns_to_where_it_is_warm_still() {
 
 #[test]
 fn waiters_are_bounded_and_those_too_many_move() {
-    let kit = Kit::with(testing::eight(), PinnedParams { max_waiters: 2, ..PinnedParams::default() });
+    let kit = Kit::with(testing::eight(), RouterParams { max_waiters: 2, ..RouterParams::default() });
     let (home, ..) = kit.turn(1, 7, at(1));
     kit.fail(&home, &limited(8), at(2));
-    let waits: Vec<_> = (0..2).map(|_| kit.decide(&kit.ask(1, 7), at(2))).collect();
-    assert!(waits.iter().all(|d| matches!(d, Decision::Wait { .. })));
-    assert_eq!(gone(kit.decide(&kit.ask(1, 7), at(2))).1, Result_::Moved);
+    let begin = |choosing: &mut Choosing| choosing.begin(&kit.policy, &kit.ask(1, 7), at(2));
+    let mut waits = [Choosing::new(), Choosing::new(), Choosing::new()];
+    let [first, second, third] = &mut waits;
+    assert!(matches!(begin(first), Decision::Wait { .. }) && matches!(begin(second), Decision::Wait { .. }));
+    assert_eq!(gone(begin(third)).1, Result_::Moved);
+    assert_eq!(kit.policy.waiters().count(), 2);
+    *first = Choosing::new();
+    assert!(matches!(begin(third), Decision::Wait { .. }));
     drop(waits);
-    assert!(matches!(kit.decide(&kit.ask(1, 7), at(2)), Decision::Wait { .. }));
+    assert_eq!(kit.policy.waiters().count(), 0);
 }
 
 #[test]
@@ -196,7 +199,8 @@ fn a_suspect_key_keeps_its_warm_sessions_for_a_moment_and_gets_no_new_ones() {
     let kit = eight();
     let (home, ..) = kit.turn(1, 7, at(1));
     kit.fail(&home, &Failure::Key(KeyTrouble::Invalid), at(2));
-    let out: Vec<_> = (0..2).map(|_| kit.get(&home).acquire(lane(), at(2)).unwrap()).collect();
+    let out: Vec<_> =
+        (0..2).map(|_| kit.get(&home).acquire(lane(), &Draw::untold(), at(2)).unwrap()).collect();
     assert!(matches!(kit.decide(&kit.ask(1, 7), at(2)), Decision::Wait { .. }));
     let late = Ask { waited: Duration::from_secs(2), ..kit.ask(1, 7) };
     assert_eq!(gone(kit.decide(&late, at(4))).2, Why::Withdrawn);
@@ -275,13 +279,15 @@ fn a_request_does_not_return_to_where_it_failed_and_its_fallbacks_have_a_budget(
     let mut counts: HashMap<bool, u32> = HashMap::new();
     for _ in 0..30 {
         match kit.decide(&ask, at(2)) {
-            Decision::Go { endpoint, affinity } => {
+            Decision::Move { endpoint, affinity } => {
                 assert_eq!(affinity, (Result_::Moved, Why::Fallback));
                 assert_ne!(endpoint.name().as_str(), home);
                 *counts.entry(true).or_default() += 1;
             }
             Decision::Deny { .. } => *counts.entry(false).or_default() += 1,
-            other @ Decision::Wait { .. } => panic!("{other:?}"),
+            other @ (Decision::Go { .. } | Decision::Wait { .. } | Decision::Park { .. }) => {
+                panic!("{other:?}")
+            }
         }
     }
     assert_eq!(counts, HashMap::from([(true, 10), (false, 20)]));

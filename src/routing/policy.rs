@@ -13,14 +13,18 @@ use std::{
 };
 
 use super::{
+    memory::Memory,
+    record::Record,
     ring::Ring,
+    score::Price,
     sessions::{SessionTable, Turn},
+    warm::{Leader, Prompt},
 };
 use crate::{
     clock::Moment,
     dialect::TtlAsked,
     types::{AffinityReason, AffinityResult, DomainName, EndpointName, ModelName, Reason, SessionKey},
-    upstream::{Endpoint, Lane},
+    upstream::{Endpoint, Flow, Lane, Need, Reservation},
 };
 
 /// An endpoint that this request has tried.
@@ -66,6 +70,16 @@ pub struct Ask<'a> {
     pub waited: Duration,
     /// The conversation has answers of a model in it: it was somewhere before.
     pub has_history: bool,
+    /// What the provider's cache sees of it.
+    pub prompt: &'a Prompt,
+    /// What its tokens cost.
+    pub price: Price,
+    /// On whose behalf it waits, if it must.
+    pub flow: Flow,
+    /// Its history holds thinking that is signed for the account that made it.
+    pub signed_thinking: bool,
+    /// Waiting is still possible: not once the places for it are taken.
+    pub may_wait: bool,
 }
 
 /// Where a request goes.
@@ -79,14 +93,26 @@ pub enum Decision {
         /// Whether it stays in place, and why.
         affinity: (AffinityResult, AffinityReason),
     },
-    /// Nowhere yet: sleep until then, drop the waiter, and ask again.
+    /// There, now, although it is warm elsewhere: its context is paid for again.
+    Move {
+        /// Where.
+        endpoint: Arc<Endpoint>,
+        /// Whether it stays in place, and why.
+        affinity: (AffinityResult, AffinityReason),
+    },
+    /// Nowhere yet: it takes its place in the queue there; sleep until then and ask again.
     Wait {
         /// What it waits for.
         endpoint: Arc<Endpoint>,
-        /// Until when.
+        /// Until when, at the latest.
         until: Moment,
-        /// Its place among those who wait.
-        waiter: Waiter,
+    },
+    /// Nowhere yet: another request is about to make a prefix readable that this one shares.
+    Park {
+        /// Ask again at the first byte of its answer ..
+        leader: Arc<Leader>,
+        /// .. or then, at the latest.
+        until: Moment,
     },
     /// Nowhere. If an upstream's answer is at hand, that is the better reply.
     Deny {
@@ -95,6 +121,27 @@ pub enum Decision {
         /// Seconds after which it is worth trying again, 1 to 60.
         retry_after: u32,
     },
+}
+
+/// A decision, and what it rests on.
+#[derive(Debug)]
+#[must_use]
+pub struct Verdict {
+    /// What to do.
+    pub decision: Decision,
+    /// What it is expected to take from the limits of where it goes, or waits.
+    pub need: Need,
+    /// Our own reckoning of the limits does not hold it up.
+    pub anyway: bool,
+    /// What was weighed.
+    pub record: Record,
+}
+
+impl Verdict {
+    /// A decision that takes `need`.
+    pub(super) fn new(decision: Decision, need: Need) -> Self {
+        Self { decision, need, anyway: false, record: Record::default() }
+    }
 }
 
 /// A request that goes out.
@@ -106,12 +153,18 @@ pub struct Start<'a> {
     pub parent: Option<SessionKey>,
     /// The configured name of its model.
     pub model: &'a ModelName,
+    /// Who serves it.
+    pub ring: &'a Ring,
     /// Where it goes.
     pub endpoint: &'a Arc<Endpoint>,
     /// Whether that is where it was warm.
     pub affinity: AffinityResult,
     /// The cache life that it asks for.
     pub ttl: TtlAsked,
+    /// What the provider's cache sees of it.
+    pub prompt: &'a Prompt,
+    /// What its tokens cost.
+    pub price: Price,
     /// Bytes of its body.
     pub context_bytes: u64,
     /// Not a retry.
@@ -120,22 +173,25 @@ pub struct Start<'a> {
 
 /// Decides where requests go.
 pub trait Policy: Send + Sync {
-    /// Where may this request go now?
-    fn decide(&self, ask: &Ask<'_>, now: Moment) -> Decision;
+    /// Where may this request go now? `place` is where it waits already.
+    fn decide(&self, ask: &Ask<'_>, place: Option<&Reservation>, now: Moment) -> Verdict;
 
     /// A request goes out. Keep the turn for as long as the request lasts.
     fn started(&self, start: &Start<'_>, now: Moment) -> Turn;
 
+    /// What is remembered, whoever decides.
+    fn memory(&self) -> &Arc<Memory>;
+
     /// What is known of sessions.
     fn sessions(&self) -> &Arc<SessionTable>;
 
-    /// Requests that wait on purpose at present.
-    fn waiting(&self) -> usize;
+    /// The places of those who wait.
+    fn waiters(&self) -> &Waiters;
 }
 
 /// A bounded number of requests that wait.
 #[derive(Debug)]
-pub(super) struct Waiters {
+pub struct Waiters {
     most: usize,
     count: Arc<AtomicUsize>,
 }
@@ -145,7 +201,9 @@ impl Waiters {
         Self { most, count: Arc::default() }
     }
 
-    pub(super) fn count(&self) -> usize {
+    /// Requests that wait on purpose at present.
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
@@ -162,7 +220,7 @@ impl Waiters {
 /// A place among those who wait, given back when dropped.
 #[derive(Debug)]
 #[must_use = "dropping it ends the wait"]
-pub struct Waiter(Arc<AtomicUsize>);
+pub(super) struct Waiter(Arc<AtomicUsize>);
 
 impl Drop for Waiter {
     fn drop(&mut self) {

@@ -29,7 +29,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     clock::Moment,
-    upstream::{Endpoint, Lane},
+    upstream::{Endpoint, Lane, RoutingMode},
 };
 
 /// The hash of an endpoint and a seed: XXH3-64 over both, little endian. Never change it: it places
@@ -84,6 +84,8 @@ pub struct Nodes {
     groups: Box<[Range<usize>]>,
     domains: Box<[DomainShare]>,
     by_id: HashMap<u64, usize, ahash::RandomState>,
+    by_cache: HashMap<u64, SmallVec<[usize; 2]>, ahash::RandomState>,
+    pinned: bool,
 }
 
 impl Nodes {
@@ -128,13 +130,30 @@ impl Nodes {
             }
         }
         let by_id = nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect();
-        Self { nodes: nodes.into(), groups: groups.into(), domains: domains.into(), by_id }
+        let mut by_cache: HashMap<u64, SmallVec<[usize; 2]>, ahash::RandomState> = HashMap::default();
+        for (at, node) in nodes.iter().enumerate() {
+            by_cache.entry(node.endpoint.cache_id()).or_default().push(at);
+        }
+        let pinned = nodes.iter().any(|n| n.endpoint.provider().params.routing == RoutingMode::Pinned);
+        Self { nodes: nodes.into(), groups: groups.into(), domains: domains.into(), by_id, by_cache, pinned }
     }
 
     /// The endpoint with this hash of its name.
     #[must_use]
     pub fn by_id(&self, id: u64) -> Option<&Node> {
         self.nodes.get(*self.by_id.get(&id)?)
+    }
+
+    /// The endpoints that share a prompt cache, by [`Endpoint::cache_id`].
+    pub fn of_cache(&self, cache: u64) -> impl Iterator<Item = &Node> {
+        let at = self.by_cache.get(&cache).map(SmallVec::as_slice).unwrap_or_default();
+        at.iter().filter_map(|&at| self.nodes.get(at))
+    }
+
+    /// One of the providers asks for pinned routing, so the model is routed that way.
+    #[must_use]
+    pub const fn is_pinned(&self) -> bool {
+        self.pinned
     }
 
     /// Every endpoint, in no order that means anything.

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 
 use super::{
     entry::{Entry, Place},
+    memory::Trail,
     policy::Start,
     saved::{SavedTable, SessionView},
 };
@@ -151,6 +152,7 @@ impl SessionTable {
             warm_before: Moment::ZERO,
             affinity: start.affinity,
             answered: false,
+            trail: None,
         };
         let Some((session, (shard, next))) = start.session.and_then(|s| Some((s, self.at(s)?))) else {
             return turn;
@@ -194,6 +196,17 @@ impl SessionTable {
         }
         views.sort_by_key(|&(last_start, _)| Reverse(last_start));
         views.into_iter().take(limit).map(|(_, view)| view).collect()
+    }
+
+    /// The session whose short hash (what its key shows itself as) is `id`.
+    #[must_use]
+    pub fn by_short_hash(&self, id: u64, now: Moment) -> Option<SessionView> {
+        self.shards.iter().find_map(|shard| {
+            let shard = shard.lock();
+            let mut entries = shard.entries.iter();
+            let (&session, entry) = entries.find(|(key, _)| key.0 >> 64 == u128::from(id))?;
+            Some(entry.view(session, now))
+        })
     }
 
     /// Everything that is warm, for the state file.
@@ -253,6 +266,19 @@ pub struct TurnFacts {
     pub output_tokens: u64,
     /// What it cost, where a price is known.
     pub charged: NanoUsd,
+    /// The prompt as the provider counted it; `None` where it did not say.
+    pub input: Option<InputFacts>,
+}
+
+/// A prompt's tokens as a provider counted them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct InputFacts {
+    /// Read from the cache.
+    pub read: u64,
+    /// Written to it.
+    pub written: u64,
+    /// Neither.
+    pub uncached: u64,
 }
 
 /// One request of a session that is out. Dropping it without [`Turn::answered`] says that nothing
@@ -266,6 +292,8 @@ pub struct Turn {
     warm_before: Moment,
     affinity: AffinityResult,
     answered: bool,
+    /// What it leaves behind in the provider's cache.
+    pub(super) trail: Option<Trail>,
 }
 
 impl Turn {
@@ -274,13 +302,19 @@ impl Turn {
         if std::mem::replace(&mut self.answered, true) {
             return;
         }
+        if let Some(trail) = &mut self.trail {
+            trail.answered();
+        }
         if let Some(session) = self.session {
             self.table.with(session, |entry| entry.answered(&self.place, self.affinity));
         }
     }
 
     /// The turn's figures.
-    pub fn settled(&self, facts: &TurnFacts) {
+    pub fn settled(&mut self, facts: &TurnFacts) {
+        if let Some(trail) = &mut self.trail {
+            trail.settled(facts);
+        }
         let Some(session) = self.session else { return };
         self.table.with(session, |entry| {
             let counts = &mut entry.counts;

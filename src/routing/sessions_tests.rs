@@ -67,7 +67,7 @@ fn an_unanswered_turn_leaves_no_warmth() {
 
 #[test]
 fn a_full_table_forgets_the_session_unused_longest_and_its_count() {
-    let params = crate::routing::PinnedParams { max_sessions: 64, ..Default::default() };
+    let params = crate::routing::RouterParams { max_sessions: 64, ..Default::default() };
     let kit = Kit::with(testing::eight(), params);
     for session in 0..10_000 {
         kit.start(session, kit.get("a1"), New, at(session)).answered();
@@ -128,7 +128,7 @@ fn views_show_the_hottest_first() {
     for session in 0..100 {
         let mut turn = kit.start(session, kit.get("a1"), New, at(session));
         turn.answered();
-        turn.settled(&TurnFacts { context_tokens: 9, output_tokens: 2, charged: NanoUsd(5) });
+        turn.settled(&TurnFacts { context_tokens: 9, output_tokens: 2, charged: NanoUsd(5), input: None });
     }
     let _running = kit.start(50, kit.get("a1"), Hit, at(200));
     let views = table(&kit).by_heat(at(210), 3);

@@ -7,7 +7,7 @@ use super::{Ask, Decision, Policy, Tried, Turn, testkit::*};
 use crate::{
     clock::Moment,
     types::{AffinityResult, SessionKey},
-    upstream::{Availability, Endpoint, Failure, KeyTrouble, Slot, testing},
+    upstream::{Availability, Draw, Endpoint, Failure, KeyTrouble, Slot, testing},
 };
 
 struct Running {
@@ -57,11 +57,12 @@ impl World {
         let known = self.kit.policy.sessions().known(SessionKey(session.into()));
         let decision = self.kit.decide(&Ask { tried, ..self.kit.ask(session, seed) }, self.now);
         match decision {
-            Decision::Go { endpoint, affinity: (result, _) } => {
+            Decision::Go { endpoint, affinity: (result, _) }
+            | Decision::Move { endpoint, affinity: (result, _) } => {
                 if let Some(home) = known.map(|known| known.home).filter(|home| home.is_warm(self.now)) {
                     self.no_bouncing(&home.id, &endpoint, result, tried);
                 }
-                match endpoint.acquire(lane(), self.now) {
+                match endpoint.acquire(lane(), &Draw::untold(), self.now) {
                     Ok(slot) => self.begin(session, seed, slot, result),
                     Err(why) => panic!("{endpoint:?} was offered and cannot be had: {why:?}"),
                 }
@@ -70,6 +71,7 @@ impl World {
                 assert!(until > self.now && self.now.until(until) <= Duration::from_secs(10));
                 self.count("wait");
             }
+            Decision::Park { .. } => panic!("nobody is parked where sessions are pinned"),
             Decision::Deny { retry_after, .. } => {
                 assert!((1..=60).contains(&retry_after));
                 self.count("deny");
@@ -185,7 +187,7 @@ impl World {
         self.running.clear();
         let later = self.now + Duration::from_secs(3_600);
         self.kit.policy.sessions().sweep(later);
-        assert_eq!(self.kit.policy.waiting(), 0);
+        assert_eq!(self.kit.policy.waiters().count(), 0);
         for endpoint in self.kit.pool.endpoints() {
             assert_eq!((endpoint.in_flight(), endpoint.sessions()), (0, 0), "{endpoint:?}");
             endpoint.readmit(later);

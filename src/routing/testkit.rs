@@ -2,18 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Ask, Decision, Pinned, PinnedParams, Policy, Ring, Start, Tried, Turn};
+use super::{
+    Ask, Decision, PinnedParams, Policy, Price, Prompt, Ring, Router, RouterParams, Start, Tried, Turn,
+    USUAL_RATES,
+};
 use crate::{
     clock::Moment,
     dialect::TtlAsked,
     types::{AffinityReason, AffinityResult, ModelName, SessionKey},
-    upstream::{Endpoint, Failure, Lane, LimitKind, Pool, RateLimit},
+    upstream::{Draw, Endpoint, Failure, Flow, Lane, LimitKind, Pool, RateLimit},
 };
 
 pub(super) struct Kit {
     pub(super) pool: Pool,
     pub(super) ring: Arc<Ring>,
-    pub(super) policy: Pinned,
+    pub(super) policy: Router,
+    pub(super) prompt: Prompt,
     pub(super) model: ModelName,
 }
 
@@ -23,6 +27,10 @@ pub(super) fn at(secs: u64) -> Moment {
 
 pub(super) fn lane() -> Lane {
     Lane::from_class(100)
+}
+
+pub(super) fn price() -> Price {
+    Price::of(&USUAL_RATES, true, false)
 }
 
 pub(super) fn limited(secs: u64) -> Failure {
@@ -37,12 +45,17 @@ pub(super) fn limited(secs: u64) -> Failure {
 
 impl Kit {
     pub(super) fn new(pool: Pool) -> Self {
-        Self::with(pool, PinnedParams::default())
+        Self::with(pool, RouterParams::default())
     }
 
-    pub(super) fn with(pool: Pool, params: PinnedParams) -> Self {
+    pub(super) fn pinned(pool: Pool, pinned: PinnedParams) -> Self {
+        Self::with(pool, RouterParams { pinned, ..RouterParams::default() })
+    }
+
+    pub(super) fn with(pool: Pool, params: RouterParams) -> Self {
         let ring = Ring::new(pool.endpoints());
-        Self { pool, ring, policy: Pinned::new(params), model: "m".into() }
+        let policy = Router::new(&params);
+        Self { pool, ring, policy, model: "m".into(), prompt: Prompt::opaque(1_000) }
     }
 
     pub(super) fn get(&self, name: &str) -> &Arc<Endpoint> {
@@ -59,11 +72,16 @@ impl Kit {
             tried: &[],
             waited: Duration::ZERO,
             has_history: false,
+            prompt: &self.prompt,
+            price: price(),
+            flow: Flow::NOBODY,
+            signed_thinking: false,
+            may_wait: true,
         }
     }
 
     pub(super) fn decide(&self, ask: &Ask<'_>, now: Moment) -> Decision {
-        self.policy.decide(ask, now)
+        self.policy.decide(ask, None, now).decision
     }
 
     pub(super) fn start(
@@ -80,6 +98,9 @@ impl Kit {
             endpoint,
             affinity: result,
             ttl: TtlAsked::Short,
+            ring: &self.ring,
+            prompt: &self.prompt,
+            price: price(),
             context_bytes: 1_000,
             first_try: true,
         };
@@ -94,7 +115,7 @@ impl Kit {
         now: Moment,
     ) -> (String, AffinityResult, AffinityReason) {
         let (endpoint, result, reason) = gone(self.decide(&self.ask(session, seed), now));
-        let mut slot = endpoint.acquire(lane(), now).unwrap();
+        let mut slot = endpoint.acquire(lane(), &Draw::untold(), now).unwrap();
         let mut turn = self.start(session, &endpoint, result, now);
         slot.answered(now);
         turn.answered();
@@ -102,7 +123,7 @@ impl Kit {
     }
 
     pub(super) fn fail(&self, name: &str, failure: &Failure, now: Moment) {
-        let mut slot = self.get(name).acquire(lane(), now).unwrap();
+        let mut slot = self.get(name).acquire(lane(), &Draw::untold(), now).unwrap();
         slot.failed(failure, now);
     }
 
@@ -113,7 +134,10 @@ impl Kit {
 
 pub(super) fn gone(decision: Decision) -> (Arc<Endpoint>, AffinityResult, AffinityReason) {
     match decision {
-        Decision::Go { endpoint, affinity: (result, reason) } => (endpoint, result, reason),
-        other @ (Decision::Wait { .. } | Decision::Deny { .. }) => panic!("not a go: {other:?}"),
+        Decision::Go { endpoint, affinity: (result, reason) }
+        | Decision::Move { endpoint, affinity: (result, reason) } => (endpoint, result, reason),
+        other @ (Decision::Wait { .. } | Decision::Park { .. } | Decision::Deny { .. }) => {
+            panic!("not a go: {other:?}")
+        }
     }
 }

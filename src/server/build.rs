@@ -13,8 +13,8 @@ use crate::{
     config::Config,
     live::{Buffers, Flights, Live},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
-    routing::{Pinned, PinnedParams, Policy, Rings},
-    session::{Links, LinksParams, Owners, SessionParams},
+    routing::{CostParams, PinnedParams, Policy, Rings, Router, RouterParams},
+    session::{Forensics, Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
     snapshot::{Callers, SimParams, Snapshot},
     upstream::{ModelTable, Pool, PoolFault},
@@ -28,10 +28,10 @@ pub(super) const POOLED: usize = 4_096;
 pub(super) fn snapshot(
     config: &Config,
     old: Option<&Pool>,
-    policy: &Arc<Pinned>,
+    policy: &Arc<Router>,
 ) -> anyhow::Result<Snapshot> {
     let pool = Pool::build(config.providers.clone(), config.endpoints.clone(), old).map_err(faults)?;
-    let policy: Arc<dyn Policy> = Arc::<Pinned>::clone(policy);
+    let policy: Arc<dyn Policy> = Arc::<Router>::clone(policy);
     let models = ModelTable::build(config.models.clone(), &pool).map_err(faults)?;
     let rings = Rings::build(&pool, &models);
     let headers =
@@ -72,7 +72,7 @@ fn prices(config: &Config) -> PriceList {
 }
 
 /// What the policy is told.
-pub(super) fn policy(config: &Config) -> PinnedParams {
+pub(super) fn policy(config: &Config) -> RouterParams {
     let routing = &config.routing;
     #[expect(
         clippy::cast_possible_truncation,
@@ -80,22 +80,24 @@ pub(super) fn policy(config: &Config) -> PinnedParams {
         reason = "a checked ratio of a few units"
     )]
     let load_percent = (routing.headroom * 100.0).round() as u32;
-    PinnedParams {
-        wait_max: routing.wait_max,
+    RouterParams {
+        cost: CostParams { wait_max: routing.wait_max, weights: routing.weights },
+        pinned: PinnedParams { wait_max: routing.wait_max, load_percent },
         max_waiters: routing.max_waiting,
-        load_percent,
         max_sessions: routing.sessions,
+        max_prefixes: routing.prefixes,
     }
 }
 
 /// Everything that outlives a reload.
-pub(super) fn live(config: &Config, policy: &Arc<Pinned>) -> anyhow::Result<Live> {
+pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live> {
     let start = u64::try_from(clock::unix_now().0.as_nanos() & u128::from(u64::MAX)).unwrap_or(0);
     let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
     Ok(Live {
         snapshot: ArcSwap::from_pointee(snapshot(config, None, policy)?),
         links: Links::new(links, start ^ fastrand::u64(..)),
         owners: Owners::new(config.routing.objects),
+        forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),
         learned: Learned::new(),
         buffers: Arc::new(Buffers::default()),
         flights: Arc::new(Flights::default()),

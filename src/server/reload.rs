@@ -20,7 +20,7 @@ use crate::{
     config::{self, Config, ThisHost},
     live::Live,
     proxy::Upstreams,
-    routing::Pinned,
+    routing::Router,
     snapshot::ServerParams,
     telemetry::Metrics,
     types::Secret,
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) fn start(
     live: &Arc<Live>,
     upstreams: &Arc<Upstreams>,
-    policy: Arc<Pinned>,
+    policy: Arc<Router>,
     path: Option<PathBuf>,
     config: &Config,
     tasks: &mut JoinSet<()>,
@@ -49,7 +49,7 @@ pub(super) fn start(
 async fn watch_files(
     live: Arc<Live>,
     upstreams: Arc<Upstreams>,
-    mut policy: Arc<Pinned>,
+    mut policy: Arc<Router>,
     path: PathBuf,
     mut files: Vec<PathBuf>,
     watch: bool,
@@ -118,7 +118,7 @@ fn keep_listeners(old: &ServerParams, config: &mut Config) -> Result<(), &'stati
 }
 
 /// Reads the settings again. On success says which files they came from.
-fn reload(live: &Live, policy: &Pinned, path: &Path) -> Option<(Vec<PathBuf>, Arc<Pinned>)> {
+fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Arc<Router>)> {
     let result = |label| Metrics::global().reloads.with_label_values(&[label]).inc();
     let mut config = match config::load(path, &ThisHost) {
         Ok(config) => config,
@@ -135,7 +135,7 @@ fn reload(live: &Live, policy: &Pinned, path: &Path) -> Option<(Vec<PathBuf>, Ar
         return None;
     }
     // The same sessions, under the new knobs.
-    let policy = Arc::new(policy.with_params(build::policy(&config)));
+    let policy = Arc::new(policy.with_params(&build::policy(&config)));
     match build::snapshot(&config, Some(&old.pool), &policy) {
         Ok(snapshot) => {
             live.snapshot.store(Arc::new(snapshot));

@@ -5,7 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     carriers::{self, Claim},
-    fingerprint::chain,
+    fingerprint,
+    forensics::Prints,
     key::{Conversation, IdKind, fold},
     links::{Links, Scope},
     reply::ReplyHasher,
@@ -56,6 +57,8 @@ pub struct Identity {
     pub compacted: bool,
     /// We have seen this session before.
     pub known: bool,
+    /// The blocks of its prompt, until [`Forensics::look`](super::Forensics::look) takes them.
+    pub(super) prints: Prints,
     /// Tenant and model, hashed: the scope of what is learned from this request and its answer.
     pub(super) scope: Scope,
     /// Hash of the whole prompt: what the answer answers.
@@ -81,7 +84,7 @@ type Found = (SessionKey, IdSource, bool);
 /// Hard pins are no part of this: they name an account, not a conversation, and stand in the view.
 #[must_use]
 pub fn identify(asked: &Asked<'_>, params: &SessionParams, links: &Links, now: Moment) -> Identity {
-    let chain = chain(asked.view, asked.body);
+    let (chain, prints) = fingerprint::read(asked.view, asked.body);
     let scope = Scope::new(asked.tenant, asked.model);
     let turns = Turns::find(asked.view, &chain);
     let opener = turns.opener.map_or(0, |point| fold([point, scope.model, 0]));
@@ -91,6 +94,7 @@ pub fn identify(asked: &Asked<'_>, params: &SessionParams, links: &Links, now: M
         source: IdSource::None,
         prompt: chain.last().map(|point| point.hash),
         chain,
+        prints,
         opener,
         compacted: carriers::is_compacted(asked.headers),
         known: false,
@@ -247,6 +251,7 @@ impl Turns {
 }
 
 /// A name as a fixed number.
-pub(super) fn number(name: &str) -> u64 {
+#[must_use]
+pub fn number(name: &str) -> u64 {
     xxh3_64(name.as_bytes())
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the ladder from explicit ids down to fingerprints ([`identify`]), the prefix chain
 //! ([`chain`]), what earlier answers taught us ([`Links`]), and who made which object through us
-//! ([`Owners`]). Knows neither a clock nor a socket, and no credential: the tenant is the only scope.
+//! ([`Owners`]), and why a session's cache broke ([`Forensics`]). Knows neither a clock nor a socket, and no credential: the tenant is the only scope.
 //!
 //! Invariant: everything looked up is scoped by tenant, so no caller can steer or read another
 //! tenant's sessions by sending its ids. Trap: two requests with the same bytes are *not* the same
@@ -11,6 +11,7 @@
 
 mod carriers;
 mod fingerprint;
+mod forensics;
 mod identity;
 mod key;
 mod links;
@@ -22,7 +23,8 @@ mod table;
 mod tests;
 
 pub use fingerprint::chain;
-pub use identity::{Asked, Identity, SessionParams, identify};
+pub use forensics::{BranchView, BreakView, Case, Forensics, LastBreak, SessionBreaks, Verdict};
+pub use identity::{Asked, Identity, SessionParams, identify, number};
 pub use links::{LinkEntry, Links, LinksDump, LinksParams};
 pub use owners::{Owner, OwnerEntry, Owners, OwnersDump};
 pub use reply::ReplyHasher;

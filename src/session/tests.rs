@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::{Moment, UnixTime},
-    dialect::{Block, BodyIds, HardPin, PinKind, RequestView, TtlAsked, Value},
+    dialect::{Block, BodyIds, HardPin, PinKind, Place, RequestView, Settings, TtlAsked, Value},
     types::{IdSource, ModelName, Operation, PrefixChain, Section, TenantId},
 };
 
@@ -40,6 +40,14 @@ impl Talk {
             encrypted_content: false,
             ids: BodyIds::default(),
             ttl: TtlAsked::None,
+            settings: Settings::default(),
+            signed_thinking: false,
+            markers: 0,
+            auto_marker: false,
+            marks: Vec::new(),
+            auto_mark: None,
+            cache_key: None,
+            prewarm: None,
         };
         Self { body: b"{".to_vec(), view }
     }
@@ -65,7 +73,14 @@ impl Talk {
             self.body.push(b'}');
         }
         let span = start..self.body.len();
-        self.view.blocks.push(Block { section, span, marker, opens_message, attribution: false });
+        self.view.blocks.push(Block {
+            section,
+            span,
+            marker,
+            opens_message,
+            attribution: false,
+            place: Place::Nowhere,
+        });
         self
     }
 

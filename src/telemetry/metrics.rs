@@ -7,7 +7,9 @@ use pingora_prometheus::prometheus::{
     self, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use crate::types::{AffinityReason, AffinityResult, AttemptRecord, Dialect, NanoUsd, Receipt, Usage};
+use crate::types::{
+    AffinityReason, AffinityResult, AttemptRecord, CacheBreak, CareDone, Dialect, NanoUsd, Receipt, Usage,
+};
 
 /// Seconds: from a cached answer to a slow reasoning model.
 const LONG: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -28,6 +30,10 @@ pub struct Metrics {
     inter_token: Histogram,
     overhead: Histogram,
     affinity: IntCounterVec,
+    care: IntCounterVec,
+    cache_breaks: IntCounterVec,
+    cache_break_tokens: IntCounterVec,
+    cache_break_cost: prometheus::CounterVec,
     price_missing: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
@@ -39,8 +45,13 @@ pub struct Metrics {
     pub endpoint_state: GaugeVec,
     /// Seconds until a domain opens again, 0 when it is open.
     pub domain_open: GaugeVec,
-    /// What a domain's last answer said was left of its limits, as a share of the limit.
+    /// What is left of a domain's limits by our own reckoning, as a share of the limit.
     pub domain_headroom: GaugeVec,
+    headers_ignored: IntCounterVec,
+    /// How much of a domain's input limit is in use.
+    pub domain_utilisation: GaugeVec,
+    /// Requests that wait for room in a domain.
+    pub domain_waiting: GaugeVec,
     /// Requests between their head and their end.
     pub in_flight: IntGauge,
     /// Output tokens of the streams that run now, counted live.
@@ -80,6 +91,22 @@ impl Metrics {
                 "Whether sessions stayed in place.",
                 &["result", "reason"],
             ),
+            care: r.counters("cache_care_total", "Requests that got cache care.", &["kind"]),
+            cache_breaks: r.counters(
+                "cache_breaks_total",
+                "Turns whose prompt left the session's cached one, by likely cause.",
+                &["cause"],
+            ),
+            cache_break_tokens: r.counters(
+                "cache_break_tokens_total",
+                "Tokens that were cached and paid for again, by cause.",
+                &["cause"],
+            ),
+            cache_break_cost: r.money(
+                "cache_break_usd_total",
+                "What those tokens cost more than reading them, by cause.",
+                &["cause"],
+            ),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
@@ -94,6 +121,21 @@ impl Metrics {
                 "domain_headroom",
                 "Share of a limit left.",
                 &["domain", "class", "kind"],
+            ),
+            domain_utilisation: r.gauges(
+                "domain_utilisation",
+                "Share of the input limit in use: the average, or what is gone, whichever is more.",
+                &["domain", "class"],
+            ),
+            domain_waiting: r.gauges(
+                "domain_waiting",
+                "Requests that hold a place in the queue for its limits.",
+                &["domain", "class"],
+            ),
+            headers_ignored: r.counters(
+                "headers_ignored_total",
+                "Figures of rate limit headers that made no sense.",
+                &["why"],
             ),
             in_flight: r.level("requests_in_flight", "Requests under way."),
             live_output: r.level("live_output_tokens", "Output tokens of running streams."),
@@ -118,6 +160,10 @@ impl Metrics {
         if let Some((result, reason)) = receipt.affinity {
             self.book_affinity(result, reason);
         }
+        self.book_care(&receipt.care);
+        if let Some(broken) = &receipt.cache_break {
+            self.book_break(broken);
+        }
         if receipt.estimated {
             self.estimated.inc();
         }
@@ -139,6 +185,28 @@ impl Metrics {
 
     fn book_affinity(&self, result: AffinityResult, reason: AffinityReason) {
         self.affinity.with_label_values(&[result.label(), reason.label()]).inc();
+    }
+
+    fn book_care(&self, care: &CareDone) {
+        for (kind, done) in [
+            ("markers", care.markers > 0),
+            ("ttl_1h", care.lengthened > 0),
+            ("cache_key", care.cache_key),
+            ("keep_alive", care.keep_alive),
+        ] {
+            if done {
+                self.care.with_label_values(&[kind]).inc();
+            }
+        }
+    }
+
+    fn book_break(&self, broken: &CacheBreak) {
+        let cause = &[broken.cause.label()];
+        self.cache_breaks.with_label_values(cause).inc();
+        self.cache_break_tokens.with_label_values(cause).inc_by(broken.tokens);
+        if let Some(cost) = broken.cost {
+            self.cache_break_cost.with_label_values(cause).inc_by(cost.as_usd());
+        }
     }
 
     fn book_tokens(&self, usage: &Usage) {
@@ -164,6 +232,11 @@ impl Metrics {
     /// A request of this configured model had no known price.
     pub fn no_price(&self, model: &str) {
         self.price_missing.with_label_values(&[model]).inc();
+    }
+
+    /// A figure in a rate limit header made no sense, and why.
+    pub fn lied(&self, why: &str) {
+        self.headers_ignored.with_label_values(&[why]).inc();
     }
 
     /// Brings the ratio up to date; called when somebody scrapes.

@@ -169,6 +169,10 @@ labels! {
         Warm => "warm",
         /// Where it is warm, after waiting for it.
         Waited => "waited",
+        /// Where another request has just made it warm, after waiting for that.
+        Coalesced => "coalesced",
+        /// Another place costs less at the moment.
+        Cheaper => "cheaper",
         /// Only this account can serve it.
         HardPin => "hard_pin",
         /// First request of the session: rendezvous placement.
@@ -185,5 +189,29 @@ labels! {
         Withdrawn => "withdrawn",
         /// An earlier try of this request failed there.
         Fallback => "fallback",
+    }
+}
+
+labels! {
+    /// Why a session's prompt no longer begins as its last one did.
+    BreakCause {
+        /// Only digits and dates differ: the time of day in the prompt.
+        Timestamp => "timestamp",
+        /// The same members or lines in another order.
+        ReorderedKeys => "reordered_keys",
+        /// Claude Code's attribution block, where the provider takes it for a part of the prompt.
+        Attribution => "attribution",
+        /// An earlier message reads differently now.
+        EditedHistory => "edited_history",
+        /// The history was summed up or cut.
+        Compaction => "compaction",
+        /// Tools were added, removed, reordered or changed.
+        ToolsChanged => "tools_changed",
+        /// The system prompt reads differently now.
+        SystemChanged => "system_changed",
+        /// Settings that belong to the provider's cache key.
+        SettingsChanged => "settings_changed",
+        /// The prompt goes on as it should, but no breakpoint is near enough to find what was cached.
+        MarkerMissing => "marker_missing",
     }
 }

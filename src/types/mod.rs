@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, opens a socket, or knows a part above it.
 
+mod cache_break;
 mod dialect;
 mod identity;
 mod ids;
@@ -11,11 +12,12 @@ mod receipt;
 mod secret;
 mod tokens;
 
+pub use cache_break::{BreakPlace, CacheBreak, ToolsDelta};
 pub use dialect::{Dialect, Family, Operation};
 pub use identity::{IdSource, PrefixChain, PrefixPoint, Section, SessionKey};
 pub use ids::{CallerName, DomainName, EndpointName, ModelName, ProviderName, RequestId, TenantId};
-pub use label::{AffinityReason, AffinityResult, AttemptOutcome, Blame, Outcome, Reason};
+pub use label::{AffinityReason, AffinityResult, AttemptOutcome, Blame, BreakCause, Outcome, Reason};
 pub use money::{NanoUsd, Rates};
-pub use receipt::{AttemptRecord, Receipt, Timings};
+pub use receipt::{AttemptRecord, CareDone, Receipt, Timings};
 pub use secret::{KeyDigest, Secret};
 pub use tokens::{ReportedUsage, Usage};

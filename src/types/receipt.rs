@@ -1,10 +1,11 @@
 //! The final record of a request: what the log line, the metrics and the ledger are made from.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{
-    AffinityReason, AffinityResult, AttemptOutcome, Blame, CallerName, Dialect, EndpointName, IdSource,
-    ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId, Usage,
+    AffinityReason, AffinityResult, AttemptOutcome, Blame, CacheBreak, CallerName, Dialect, EndpointName,
+    IdSource, ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId,
+    Usage,
 };
 use crate::clock::UnixTime;
 
@@ -40,6 +41,50 @@ pub struct Timings {
     pub overhead: Duration,
 }
 
+/// What was put into a request's body for its cache's sake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CareDone {
+    /// Breakpoints put in.
+    pub markers: u8,
+    /// Breakpoints of the client's that were made to ask for the long life.
+    pub lengthened: u8,
+    /// `prompt_cache_key` was put in.
+    pub cache_key: bool,
+    /// It is no caller's request at all: it keeps a resting session's prompt in the cache.
+    pub keep_alive: bool,
+}
+
+impl CareDone {
+    /// Whether anything was done.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+impl fmt::Display for CareDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        let mut word = |f: &mut fmt::Formatter<'_>, word: fmt::Arguments<'_>| {
+            f.write_str(std::mem::replace(&mut between, ", "))?;
+            f.write_fmt(word)
+        };
+        if self.keep_alive {
+            word(f, format_args!("keep_alive"))?;
+        }
+        if self.markers > 0 {
+            word(f, format_args!("markers={}", self.markers))?;
+        }
+        if self.lengthened > 0 {
+            word(f, format_args!("ttl_1h={}", self.lengthened))?;
+        }
+        if self.cache_key {
+            word(f, format_args!("cache_key"))?;
+        }
+        Ok(())
+    }
+}
+
 /// Everything worth keeping of one request. Holds no prompt text and no secret.
 #[derive(Clone, Debug)]
 pub struct Receipt {
@@ -73,6 +118,10 @@ pub struct Receipt {
     pub provider: Option<ProviderName>,
     /// Whether it stayed in place, and why.
     pub affinity: Option<(AffinityResult, AffinityReason)>,
+    /// What was done for its cache's sake.
+    pub care: CareDone,
+    /// The prompt no longer begins as the session's last one did, and what was cached is lost.
+    pub cache_break: Option<CacheBreak>,
     /// Every try.
     pub attempts: Vec<AttemptRecord>,
     /// The status that the client saw.

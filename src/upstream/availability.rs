@@ -23,6 +23,11 @@ pub enum Availability {
         /// The deadline.
         until: Moment,
     },
+    /// Its rate domain's limits do not leave enough before then, by our own reckoning.
+    Short {
+        /// When they may.
+        until: Moment,
+    },
     /// Its failure domain is out until then.
     FailureOpen {
         /// The next trial.
@@ -55,7 +60,7 @@ impl Availability {
     #[must_use]
     pub const fn reopens(self) -> Option<Moment> {
         match self {
-            Self::Paced { until } | Self::Cooling { until } => Some(until),
+            Self::Paced { until } | Self::Cooling { until } | Self::Short { until } => Some(until),
             Self::Ready
             | Self::HalfOpen
             | Self::Suspect

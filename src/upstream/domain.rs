@@ -21,7 +21,11 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{failure::FailureGate, lane::Classes, rate::RateDomain};
+use super::{
+    failure::FailureGate,
+    lane::Classes,
+    rate_domain::{RateDomain, Terms},
+};
 use crate::types::{DomainName, Family};
 
 /// Longer ids than this are nobody's.
@@ -193,7 +197,7 @@ fn id<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub(super) fn learn(
     registry: &Registry,
     membership: &Membership,
-    (family, host, weight): (Family, &str, u32),
+    (family, host, weight, terms): (Family, &str, u32, Terms),
     headers: &HeaderMap,
 ) -> Option<Learned> {
     let ids = Ids::read(family, headers)?;
@@ -215,7 +219,7 @@ pub(super) fn learn(
         _ => {}
     }
     *membership.organisation.lock() = Some(organisation.clone());
-    let (moved, warning) = settle_rate(registry, membership, host, weight, &organisation);
+    let (moved, warning) = settle_rate(registry, membership, host, (weight, terms), &organisation);
     let cache_moved = !membership.cache_configured && {
         let name = match ids.workspace {
             Some(workspace) => format!("{host}/{organisation}/{workspace}"),
@@ -230,7 +234,7 @@ fn settle_rate(
     registry: &Registry,
     membership: &Membership,
     host: &str,
-    weight: u32,
+    (weight, terms): (u32, Terms),
     organisation: &str,
 ) -> (bool, Option<DomainWarning>) {
     let mut inner = registry.inner.lock();
@@ -269,6 +273,7 @@ fn settle_rate(
         return (false, None);
     }
     target.raise_weight(weight);
+    target.join_terms(terms);
     target.keep_the_stricter(&ours);
     membership.rate.store(Arc::clone(&target));
     // Once more: a 429 may have been booked to the old domain while we moved.

@@ -16,14 +16,19 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     availability::Availability,
+    bucket::float,
     budget::RetryBudget,
     domain::{Learned, Membership, Registry, learn},
+    facts::DomainFacts,
     failure::{FailureGate, FailureState},
     headroom::Left,
     key::{KeyCheck, KeyGate, KeyState},
     lane::Lane,
+    need::{Draw, Flow, Need, Outlook, Standing},
     params::{Credentials, EndpointParams, ProviderParams},
-    rate::{RateDomain, RateState},
+    rate::RateState,
+    rate_domain::{RateDomain, Terms},
+    reservation::Reservation,
     slot::Slot,
     tally::{Bars, Homed, Tally},
 };
@@ -117,6 +122,12 @@ impl Endpoint {
         DomainName::clone(&self.membership.cache.load())
     }
 
+    /// XXH3 of the cache domain's name: what the warm index knows it by.
+    #[must_use]
+    pub fn cache_id(&self) -> u64 {
+        xxh3_64(self.membership.cache.load().as_str().as_bytes())
+    }
+
     /// The endpoints that fail together with it.
     #[must_use]
     pub fn failure_domain(&self) -> &DomainName {
@@ -167,11 +178,44 @@ impl Endpoint {
         if failure == FailureState::HalfOpen { Availability::HalfOpen } else { Availability::Ready }
     }
 
-    /// Takes a place there: the only way to send to it.
+    /// When its rate domain's limits would let `need` start. Claims nothing. Of failures and keys it
+    /// knows nothing: that is [`Self::availability`].
+    #[must_use]
+    pub fn outlook(&self, lane: Lane, need: &Need, who: Standing<'_>, now: Moment) -> Outlook {
+        let domain = self.membership.rate.load();
+        match domain.gate(lane) {
+            Some(gate) if !self.caller_pays() => gate.outlook(self.counted(need), &who.at(gate), now),
+            Some(_) | None => Outlook::OPEN,
+        }
+    }
+
+    /// What of `need` its provider counts.
+    fn counted(&self, need: &Need) -> f64 {
+        float(need.counted(self.provider.params.limits.cached_reads_count))
+    }
+
+    /// A place in the queue of its rate domain, with its tokens set aside. `None` when the queue is
+    /// full, by number or by bytes, or `need` is larger than the limit itself. Dropping it gives it back.
+    #[must_use]
+    pub fn reserve(&self, lane: Lane, need: &Need, flow: Flow, _now: Moment) -> Option<Reservation> {
+        let domain = self.membership.rate.load();
+        let gate = domain.gate_or_new(lane)?;
+        if !domain.crowd.enter(flow.bytes, &self.provider.params.limits) {
+            return None;
+        }
+        let Some(place) = gate.gauge(|gauge| gauge.enter(self.counted(need), &flow)) else {
+            domain.crowd.leave(flow.bytes);
+            return None;
+        };
+        let held = (Arc::clone(gate), Arc::clone(&domain.crowd));
+        Some(Reservation::new(self.id, lane, flow, place, held))
+    }
+
+    /// Takes a place there, and what `draw` needs of its limits: the only way to send to it.
     ///
     /// # Errors
     /// Why not; it may have changed since [`Self::availability`] was asked.
-    pub fn acquire(self: &Arc<Self>, lane: Lane, now: Moment) -> Result<Slot, Availability> {
+    pub fn acquire(self: &Arc<Self>, lane: Lane, draw: &Draw<'_>, now: Moment) -> Result<Slot, Availability> {
         let available = self.availability(lane, now);
         if !available.usable() {
             return Err(available);
@@ -188,14 +232,41 @@ impl Endpoint {
             }
         })?;
         // Last, because a paced start that is taken cannot be given back.
-        if let Some(gate) = self.membership.rate.load().gate(lane) {
-            gate.start(self.provider.params.cooling.pace, now).map_err(|state| match state {
-                RateState::Cooling { until } => Availability::Cooling { until },
-                RateState::Paced { until } => Availability::Paced { until },
-                RateState::Open => Availability::Ready,
-            })?;
+        let domain = self.membership.rate.load();
+        let debit = match domain.gate_or_new(lane) {
+            Some(gate) if !self.caller_pays() => {
+                let who = draw.who.at(gate);
+                let debit = gate.start(self.counted(&draw.need), &who, draw.anyway, now)?;
+                Some((Arc::clone(gate), debit))
+            }
+            // The limits are the caller's own.
+            Some(_) | None => None,
+        };
+        drop(domain);
+        Ok(Slot::new(Arc::clone(self), lane, (trial, ticket), debit, now))
+    }
+
+    /// What is known of its rate domain's limits, for other replicas and for after a restart.
+    #[must_use]
+    pub fn facts(&self, now: Moment) -> DomainFacts {
+        let domain = self.rate_domain();
+        domain.facts(vec![self.name().to_string()], |class| self.registry.classes.name(class), now)
+    }
+
+    /// Takes over what another replica, or this one before a restart, knew of its rate domain `age`
+    /// ago. Never raises a level: what is known here already is only lowered, what is not starts at
+    /// what time has refilled since.
+    pub fn adopt_facts(&self, facts: &DomainFacts, age: Duration, now: Moment) {
+        if self.caller_pays() {
+            return;
         }
-        Ok(Slot::new(Arc::clone(self), lane, trial, ticket, now))
+        let domain = self.membership.rate.load();
+        for class in &facts.classes {
+            // Only classes of this process: a file cannot make up new ones.
+            if let Some(number) = self.registry.classes.known(&class.class) {
+                domain.adopt(Lane::from_class(number), class, age, now);
+            }
+        }
     }
 
     /// Reads who the account is from an answer's headers: call it on every answer's head, before
@@ -210,25 +281,16 @@ impl Endpoint {
         learn(
             &self.registry,
             &self.membership,
-            (provider.family, &provider.host, self.params.weight),
+            (provider.family, &provider.host, self.params.weight, self.terms()),
             headers,
         )
     }
 
-    /// Takes over what an answer's headers say is left of the limits.
-    pub fn note_headroom(&self, headers: &HeaderMap, lane: Lane) {
-        if !self.caller_pays()
-            && let Some(gate) = self.membership.rate.load().gate_or_new(lane)
-        {
-            gate.levels.note(headers);
-        }
-    }
-
-    /// What is left of its limits, as far as answers told.
+    /// What is left of its limits, as far as answers or the configuration told.
     #[must_use]
-    pub fn headroom(&self, lane: Lane) -> SmallVec<[Left; 4]> {
+    pub fn headroom(&self, lane: Lane, now: Moment) -> SmallVec<[Left; 4]> {
         let domain = self.membership.rate.load();
-        domain.gate(lane).map(|gate| gate.levels.known().collect()).unwrap_or_default()
+        domain.gate(lane).map(|gate| gate.gauge(|gauge| gauge.left(now))).unwrap_or_default()
     }
 
     /// What is known of its key.
@@ -298,6 +360,11 @@ impl Endpoint {
     pub fn adopt(&self) -> Homed {
         self.tally.sessions.fetch_add(1, Ordering::AcqRel);
         Homed(Arc::clone(&self.tally))
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        let provider = &self.provider.params;
+        Terms { window: provider.limits.window, pace: provider.cooling.pace, limits: self.params.limits }
     }
 
     /// Observe mode: the caller's own credential goes upstream, so limits, money and organisation

@@ -111,6 +111,13 @@ impl Classes {
         number
     }
 
+    /// The number of the class `name`, where it has one.
+    pub(super) fn known(&self, name: &str) -> Option<u16> {
+        let inner = self.inner.read();
+        let number = inner.names.iter().position(|known| known == name)?;
+        u16::try_from(number).ok()
+    }
+
     /// What class number `class` is called.
     pub(super) fn name(&self, class: u16) -> String {
         self.inner.read().names.get(usize::from(class)).cloned().unwrap_or_default()

@@ -28,6 +28,8 @@ pub struct Model {
     pub endpoints: Arc<[Arc<Endpoint>]>,
     /// A `[[model]]` lists it; otherwise it is passed on by name.
     pub listed: bool,
+    /// Whether the client's cache markers are made to ask for the long life.
+    pub long_cache: Option<bool>,
     upstream_name: Option<String>,
     /// `None` for unlisted models, whose class is chosen by hash.
     class: Option<u16>,
@@ -120,6 +122,7 @@ impl ModelTable {
             family,
             endpoints: endpoints.into(),
             listed: true,
+            long_cache: params.long_cache,
             upstream_name: params.upstream_name,
             class: Some(pool.registry().classes.number(class)),
             label,
@@ -139,6 +142,7 @@ impl ModelTable {
                 family,
                 endpoints: endpoints.into(),
                 listed: false,
+                long_cache: None,
                 upstream_name: None,
                 class: None,
             })

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::types::{DomainName, EndpointName, Family, ProviderName, Secret};
+use crate::types::{DomainName, EndpointName, Family, NanoUsd, ProviderName, Secret};
 
 /// How the upstream key is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,13 +115,121 @@ impl Default for Cooling {
     }
 }
 
-/// How long a provider keeps a prompt, counted from the request's start.
+/// How a provider's prompt cache writes and finds prefixes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheRule {
+    /// Written at breakpoints only; a read looks back from each of them (Anthropic).
+    Marked,
+    /// Any shared prefix is found (OpenAI, Gemini, engines with a prefix cache).
+    Anywhere,
+    /// Nothing is cached.
+    Never,
+}
+
+/// Who decides where a provider's sessions go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RoutingMode {
+    /// Cost: what is warm where, against the wait for it.
+    Cost,
+    /// Sessions stay where they are; refusals alone make them wait or move.
+    Pinned,
+}
+
+/// How a provider caches prompts, and for how long, counted from the request's start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheLife {
+    /// How prefixes are written and found.
+    pub rule: CacheRule,
+    /// A shorter prefix is not cached.
+    pub min_tokens: u32,
     /// The usual time (Anthropic 5 m, OpenAI 30 m).
     pub short: Duration,
     /// The long time, where a request asks for it.
     pub long: Duration,
+}
+
+/// What may be put into bodies so that the provider's cache works better; nothing unless asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CacheCare {
+    /// Breakpoints where the client sets none, or only one on the last block (Anthropic).
+    pub markers: bool,
+    /// `prompt_cache_key` where the client sets none (`OpenAI`).
+    pub cache_key: bool,
+}
+
+/// Requests of our own that keep the prompts of resting sessions in the cache.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct KeepAlive {
+    /// For every caller that has not said otherwise.
+    pub enabled: bool,
+    /// What they may cost in 24 hours.
+    pub budget: NanoUsd,
+    /// In one rest of a session.
+    pub max_pings: u32,
+    /// Sessions with fewer tokens are let go.
+    pub min_tokens: u64,
+    /// Above this share of the account's limits none is sent.
+    pub max_utilisation: f64,
+    /// Bytes of prompts that are kept for them.
+    pub max_bytes: u64,
+}
+
+impl Default for KeepAlive {
+    /// routing 6.2: eight thousand tokens, 70 % of the limits. The budget is a guess on the low side.
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            budget: NanoUsd(10_000_000_000),
+            max_pings: 6,
+            min_tokens: 8_000,
+            max_utilisation: 0.7,
+            max_bytes: 256 << 20,
+        }
+    }
+}
+
+/// How limits are reckoned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitParams {
+    /// The time that a limit is given for, which is also how much a bucket holds: a minute everywhere
+    /// that is known. Refill is continuous (providers: Anthropic rate limits).
+    pub window: Duration,
+    /// Tokens read from the cache count as input (OpenAI), or do not (Anthropic).
+    pub cached_reads_count: bool,
+    /// Requests that may wait for one rate domain.
+    pub max_waiting: u32,
+    /// Bytes of their bodies.
+    pub max_waiting_bytes: u64,
+}
+
+impl LimitParams {
+    /// What is usual where this dialect is spoken.
+    #[must_use]
+    pub const fn usual(family: Family) -> Self {
+        Self {
+            window: Duration::from_secs(60),
+            cached_reads_count: match family {
+                Family::Anthropic => false,
+                Family::OpenAi => true,
+            },
+            max_waiting: 1_000,
+            max_waiting_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Limits that the configuration names, per window and class of models. Where a provider's headers
+/// name them too, those hold.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LimitsGiven {
+    /// Requests.
+    pub requests: Option<u64>,
+    /// All tokens.
+    pub tokens: Option<u64>,
+    /// Input tokens.
+    pub input: Option<u64>,
+    /// Output tokens.
+    pub output: Option<u64>,
 }
 
 /// A method and a path pattern that may pass through untouched.
@@ -180,8 +288,16 @@ pub struct ProviderParams {
     pub timeouts: Timeouts,
     /// How failures cool.
     pub cooling: Cooling,
-    /// How long prompts stay cached.
+    /// How prompts are cached.
     pub cache: CacheLife,
+    /// What is put into bodies for its cache's sake.
+    pub care: CacheCare,
+    /// Whether resting sessions are kept warm.
+    pub keep_alive: KeepAlive,
+    /// Who decides where its sessions go.
+    pub routing: RoutingMode,
+    /// How limits are reckoned.
+    pub limits: LimitParams,
     /// Ask for usage in chat streams (`stream_options.include_usage`) when the client did not.
     pub inject_usage: bool,
     /// Paths beyond the known ones.
@@ -215,6 +331,8 @@ pub struct EndpointParams {
     pub region: Option<String>,
     /// The weight of its rate domain, shared by the domain's endpoints. The largest one wins.
     pub weight: u32,
+    /// Limits of its rate domain, where the provider's headers do not tell.
+    pub limits: LimitsGiven,
 }
 
 /// One model as callers name it.
@@ -228,6 +346,9 @@ pub struct ModelParams {
     pub upstream_name: Option<String>,
     /// Its class, where several models share limits (`sonnet-4`); `None` is the name itself.
     pub class: Option<String>,
+    /// Whether the client's cache markers are made to ask for the long life; `None` is for others to
+    /// say.
+    pub long_cache: Option<bool>,
 }
 
 #[cfg(test)]

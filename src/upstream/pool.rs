@@ -12,6 +12,7 @@ use super::{
     endpoint::{Account, Endpoint, Provider},
     key::KeyGate,
     params::{EndpointParams, ProviderParams},
+    rate_domain::Terms,
     tally::{Bars, Tally},
 };
 use crate::types::{DomainName, EndpointName, ModelName, ProviderName};
@@ -108,6 +109,7 @@ impl Pool {
         }
         if faults.is_empty() {
             pool.set_weights();
+            pool.set_terms();
             Ok(pool)
         } else {
             Err(faults)
@@ -192,6 +194,23 @@ impl Pool {
             let domain = endpoint.rate_domain();
             if let Some(&weight) = weights.get(domain.name()) {
                 domain.set_weight(weight);
+            }
+        }
+    }
+
+    fn set_terms(&self) {
+        let mut terms: Map<DomainName, Terms> = Map::default();
+        for endpoint in &self.endpoints {
+            let own = endpoint.terms();
+            terms
+                .entry(endpoint.rate_domain().name().clone())
+                .and_modify(|terms| *terms = terms.and(own))
+                .or_insert(own);
+        }
+        for endpoint in &self.endpoints {
+            let domain = endpoint.rate_domain();
+            if let Some(&terms) = terms.get(domain.name()) {
+                domain.set_terms(terms);
             }
         }
     }

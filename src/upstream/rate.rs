@@ -1,28 +1,30 @@
-//! Rate domains: accounts that share limits, and when each class of model may start again.
+//! When requests of one class of models may start at one account.
 //!
 //! One small machine per (rate domain, class). A 429 cools it until the time the provider named; a
 //! later answer with an earlier deadline never shortens that. It re-opens *paced*: after the
 //! deadline at most one request starts in each span of `pace`, for ten starts, without a trial: a
 //! bucket that refills needs no proof of health, only no stampede.
 //!
+//! Behind that stand the buckets and the queue of the class (`gauge`), under the same lock, so that a
+//! start takes a place in the pace and its tokens at once or neither.
+//!
 //! The truth is behind a mutex; what the hot path asks (may something start?) is published in two
 //! atomics. Trap: a gate that never cooled reads 0, so a deadline is published as at least 1.
 
 use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use parking_lot::Mutex;
 
 use super::{
-    headroom::Levels,
-    lane::{Lane, MAX_CLASSES},
+    availability::Availability,
+    gauge::{Asker, Debit, Gauge},
+    need::Outlook,
+    rate_domain::Terms,
 };
-use crate::{clock::Moment, types::DomainName};
+use crate::clock::Moment;
 
 /// After its deadline a gate lets this many requests start one by one.
 pub(super) const PACED_STARTS: u32 = 10;
@@ -36,25 +38,86 @@ pub(super) enum RateState {
 }
 
 /// The limits of one class of models in one rate domain.
-#[derive(Default)]
 pub(super) struct RateGate {
     /// Nanoseconds; nothing starts before. 0: nothing to wait for.
     next_start: AtomicU64,
     /// Nanoseconds of the 429's deadline; 0: none is remembered.
     open_until: AtomicU64,
     inner: Mutex<Inner>,
-    /// What the provider said of remaining requests and tokens.
-    pub(super) levels: Levels,
 }
 
-#[derive(Default)]
 struct Inner {
     until: Moment,
     next: Moment,
     paced_left: u32,
+    pace: Duration,
+    gauge: Gauge,
+}
+
+impl Inner {
+    /// Nothing is waited for any more.
+    fn open(&mut self) {
+        (self.until, self.next, self.paced_left) = (Moment::ZERO, Moment::ZERO, 0);
+    }
+
+    /// When a request with so many before it starts while the gate re-opens one by one. Those who
+    /// wait are told apart already here, so that they do not all come at once and go again.
+    fn paced_wait(&self, before: usize, now: Moment) -> Duration {
+        if self.paced_left == 0 {
+            return Duration::ZERO;
+        }
+        let before = u32::try_from(before).unwrap_or(u32::MAX).min(self.paced_left - 1);
+        let wait = now.until(self.next + self.pace.saturating_mul(before));
+        // Only what is owed to others: for itself `RateGate::state` speaks.
+        if before == 0 { Duration::ZERO } else { wait }
+    }
+
+    fn outlook(&self, counted: f64, who: &Asker, now: Moment) -> Outlook {
+        let (mut outlook, ahead) = self.gauge.outlook(counted, who, now);
+        outlook.wait = outlook.wait.max(self.paced_wait(ahead.requests, now));
+        outlook
+    }
+}
+
+impl Default for RateGate {
+    fn default() -> Self {
+        Self::new(&Terms::default(), true)
+    }
 }
 
 impl RateGate {
+    pub(super) fn new(terms: &Terms, generates: bool) -> Self {
+        let gate = Self {
+            next_start: AtomicU64::new(0),
+            open_until: AtomicU64::new(0),
+            inner: Mutex::new(Inner {
+                until: Moment::ZERO,
+                next: Moment::ZERO,
+                paced_left: 0,
+                pace: terms.pace,
+                gauge: Gauge::new(terms.window, generates),
+            }),
+        };
+        gate.configure(terms);
+        gate
+    }
+
+    pub(super) fn configure(&self, terms: &Terms) {
+        let mut inner = self.inner.lock();
+        inner.pace = terms.pace;
+        inner.gauge.configure(terms.window, &terms.limits);
+    }
+
+    /// Works on the limits under their lock.
+    pub(super) fn gauge<T>(&self, work: impl FnOnce(&mut Gauge) -> T) -> T {
+        work(&mut self.inner.lock().gauge)
+    }
+
+    /// When its buckets and its queue let `counted` tokens start.
+    pub(super) fn outlook(&self, counted: f64, who: &Asker, now: Moment) -> Outlook {
+        self.inner.lock().outlook(counted, who, now)
+    }
+
     /// May a request start at `now`? Reads atomics only and claims nothing.
     pub(super) fn state(&self, now: Moment) -> RateState {
         let next = self.next_start.load(Ordering::Acquire);
@@ -69,26 +132,39 @@ impl RateGate {
         }
     }
 
-    /// Starts a request at `now`, taking one of the paced starts where there are any.
-    pub(super) fn start(&self, pace: Duration, now: Moment) -> Result<(), RateState> {
-        if self.next_start.load(Ordering::Acquire) == 0 {
-            return Ok(());
-        }
+    /// Starts a request at `now`: takes one of the paced starts where there are any, and what it
+    /// needs of the buckets. Both or neither.
+    pub(super) fn start(
+        &self,
+        counted: f64,
+        who: &Asker,
+        anyway: bool,
+        now: Moment,
+    ) -> Result<Debit, Availability> {
         let mut inner = self.inner.lock();
         if now < inner.until {
-            return Err(RateState::Cooling { until: inner.until });
+            return Err(Availability::Cooling { until: inner.until });
         }
         if now < inner.next {
-            return Err(RateState::Paced { until: inner.next });
+            return Err(Availability::Paced { until: inner.next });
         }
-        inner.paced_left = inner.paced_left.saturating_sub(1);
-        if inner.paced_left == 0 {
-            *inner = Inner::default();
-        } else {
-            inner.next = now + pace;
+        if !anyway {
+            let outlook = inner.outlook(counted, who, now);
+            if outlook.never || !outlook.wait.is_zero() {
+                return Err(Availability::Short { until: now + outlook.wait });
+            }
         }
-        self.publish(&inner);
-        Ok(())
+        let debit = inner.gauge.draw(counted, who, now);
+        if inner.paced_left > 0 {
+            inner.paced_left -= 1;
+            if inner.paced_left == 0 {
+                inner.open();
+            } else {
+                inner.next = now + inner.pace;
+            }
+            self.publish(&inner);
+        }
+        Ok(debit)
     }
 
     /// Cools until `until`, or longer where it was to cool longer already. Returns the deadline
@@ -111,12 +187,21 @@ impl RateGate {
     /// Forgets the deadline: an operator said so.
     pub(super) fn reset(&self) {
         let mut inner = self.inner.lock();
-        *inner = Inner::default();
+        inner.open();
         self.publish(&inner);
     }
 
-    fn pacing(&self) -> bool {
-        self.inner.lock().paced_left > 0
+    /// Takes over what `other` is cooling for and what it knows of limits.
+    pub(super) fn keep_the_stricter(&self, other: &Self) {
+        // One lock at a time: two gates may join each other.
+        let (until, pacing, gist) = {
+            let inner = other.inner.lock();
+            (inner.until, inner.paced_left > 0, inner.gauge.gist())
+        };
+        if pacing {
+            self.cool(until);
+        }
+        self.gauge(|gauge| gauge.merge(&gist));
     }
 
     fn publish(&self, inner: &Inner) {
@@ -126,86 +211,17 @@ impl RateGate {
     }
 }
 
-/// Endpoints that share rate limits: an organisation.
-pub struct RateDomain {
-    name: DomainName,
-    configured: bool,
-    weight: AtomicU32,
-    gates: Box<[OnceLock<Box<RateGate>>]>,
-}
-
-impl RateDomain {
-    pub(super) fn new(name: DomainName, configured: bool) -> Self {
-        let gates = (0..MAX_CLASSES).map(|_| OnceLock::new()).collect();
-        Self { name, configured, weight: AtomicU32::new(0), gates }
-    }
-
-    /// Its name: configured, learned, or that of its only endpoint.
-    #[must_use]
-    pub fn name(&self) -> &DomainName {
-        &self.name
-    }
-
-    /// The configuration named it: what providers' headers say cannot change its members.
-    #[must_use]
-    pub fn is_configured(&self) -> bool {
-        self.configured
-    }
-
-    /// Its weight, shared by its endpoints: the largest that one of them asked for, at least 1.
-    #[must_use]
-    pub fn weight(&self) -> u32 {
-        self.weight.load(Ordering::Relaxed).max(1)
-    }
-
-    pub(super) fn set_weight(&self, weight: u32) {
-        self.weight.store(weight, Ordering::Relaxed);
-    }
-
-    pub(super) fn raise_weight(&self, weight: u32) {
-        self.weight.fetch_max(weight, Ordering::Relaxed);
-    }
-
-    /// The gate of a lane, if anything was ever booked to it.
-    pub(super) fn gate(&self, lane: Lane) -> Option<&RateGate> {
-        self.gates.get(usize::from(lane.class()))?.get().map(Box::as_ref)
-    }
-
-    /// The gate of a lane; `None` only for a lane that was not made by this process.
-    pub(super) fn gate_or_new(&self, lane: Lane) -> Option<&RateGate> {
-        self.gates.get(usize::from(lane.class())).map(|gate| gate.get_or_init(Box::default).as_ref())
-    }
-
-    /// Takes over what `other` is cooling for: an endpoint of it turned out to belong here.
-    pub(super) fn keep_the_stricter(&self, other: &Self) {
-        for (class, theirs) in other.used() {
-            let until = Moment::from_nanos(theirs.open_until.load(Ordering::Acquire));
-            if theirs.pacing()
-                && let Some(ours) = self.gate_or_new(Lane::from_class(class))
-            {
-                ours.cool(until);
-            }
-        }
-    }
-
-    pub(super) fn reset(&self) {
-        self.used().for_each(|(_, gate)| gate.reset());
-    }
-
-    /// The classes that something was booked to.
-    pub(super) fn used(&self) -> impl Iterator<Item = (u16, &RateGate)> {
-        (0_u16..).zip(&self.gates).filter_map(|(class, gate)| Some((class, gate.get()?.as_ref())))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PACE: Duration = Duration::from_millis(200);
+    use crate::upstream::Flow;
 
     fn at(millis: u64) -> Moment {
         Moment::from_millis(millis)
+    }
+
+    fn start(gate: &RateGate, now: Moment) -> Result<(), Availability> {
+        gate.start(0.0, &Asker { flow: Flow::NOBODY, place: None }, true, now).map(|_| ())
     }
 
     #[test]
@@ -230,16 +246,16 @@ mod tests {
     fn it_reopens_one_start_at_a_time_for_ten_starts_and_then_fully() {
         let gate = RateGate::default();
         gate.cool(at(1_000));
-        assert_eq!(gate.start(PACE, at(999)), Err(RateState::Cooling { until: at(1_000) }));
+        assert_eq!(start(&gate, at(999)), Err(Availability::Cooling { until: at(1_000) }));
         for n in 0..u64::from(PACED_STARTS) - 1 {
             let now = 1_000 + n * 200;
-            assert_eq!(gate.start(PACE, at(now)), Ok(()), "start {n}");
-            assert_eq!(gate.start(PACE, at(now + 199)), Err(RateState::Paced { until: at(now + 200) }));
+            assert_eq!(start(&gate, at(now)), Ok(()), "start {n}");
+            assert_eq!(start(&gate, at(now + 199)), Err(Availability::Paced { until: at(now + 200) }));
             assert_eq!(gate.state(at(now + 1)), RateState::Paced { until: at(now + 200) });
         }
-        assert_eq!(gate.start(PACE, at(2_800)), Ok(()), "the tenth");
+        assert_eq!(start(&gate, at(2_800)), Ok(()), "the tenth");
         for _ in 0..100 {
-            assert_eq!(gate.start(PACE, at(2_800)), Ok(()));
+            assert_eq!(start(&gate, at(2_800)), Ok(()));
         }
         assert_eq!(gate.state(at(2_800)), RateState::Open);
     }
@@ -248,37 +264,17 @@ mod tests {
     fn a_refusal_while_it_reopens_cools_again() {
         let gate = RateGate::default();
         gate.cool(at(1_000));
-        gate.start(PACE, at(1_000)).unwrap();
+        start(&gate, at(1_000)).unwrap();
         gate.cool(at(9_000));
-        assert_eq!(gate.start(PACE, at(8_999)), Err(RateState::Cooling { until: at(9_000) }));
-        assert_eq!(gate.start(PACE, at(9_000)), Ok(()));
+        assert_eq!(start(&gate, at(8_999)), Err(Availability::Cooling { until: at(9_000) }));
+        assert_eq!(start(&gate, at(9_000)), Ok(()));
     }
 
     #[test]
     fn a_deadline_that_is_now_is_paced_at_once() {
         let gate = RateGate::default();
         gate.cool(Moment::ZERO);
-        assert_eq!(gate.start(PACE, Moment::ZERO), Ok(()));
-        assert_eq!(gate.start(PACE, at(1)), Err(RateState::Paced { until: at(200) }));
-    }
-
-    #[test]
-    fn joining_a_domain_keeps_the_later_deadline() {
-        let (a, b) = (RateDomain::new("a".into(), false), RateDomain::new("b".into(), false));
-        let lane = Lane::from_class(40);
-        a.gate_or_new(lane).unwrap().cool(at(5_000));
-        b.gate_or_new(lane).unwrap().cool(at(9_000));
-        a.keep_the_stricter(&b);
-        assert_eq!(a.gate(lane).unwrap().open_until(at(0)), Some(at(9_000)));
-        b.keep_the_stricter(&a);
-        assert_eq!(b.gate(lane).unwrap().open_until(at(0)), Some(at(9_000)));
-    }
-
-    #[test]
-    fn classes_cool_apart() {
-        let domain = RateDomain::new("a".into(), false);
-        domain.gate_or_new(Lane::from_class(40)).unwrap().cool(at(5_000));
-        assert!(domain.gate(Lane::from_class(41)).is_none());
-        assert_eq!(domain.gate_or_new(Lane::from_class(0)).unwrap().state(at(0)), RateState::Open);
+        assert_eq!(start(&gate, Moment::ZERO), Ok(()));
+        assert_eq!(start(&gate, at(1)), Err(Availability::Paced { until: at(200) }));
     }
 }

@@ -69,6 +69,23 @@ fn reset(text: &str, now: UnixTime) -> Option<Duration> {
     go_duration(text).or_else(|| Some(until(text.parse().ok()?, now)))
 }
 
+/// A full bucket's reset is the time of the answer, in whole seconds, and an answer may be slow.
+const PAST: Duration = Duration::from_secs(60);
+/// Limits that headers tell of are per minute.
+const AHEAD: Duration = Duration::from_secs(3_600);
+
+/// Whether a bucket's reset is a time that can be meant: not over for long, nor hours away. `None`:
+/// it is no time.
+pub(super) fn is_sane(text: &str, now: UnixTime) -> Option<bool> {
+    let text = text.trim();
+    if let Some(span) = go_duration(text) {
+        return Some(span <= AHEAD);
+    }
+    let at: jiff::Timestamp = text.parse().ok()?;
+    let at = Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0));
+    Some(at + PAST >= now.0 && at <= now.0 + AHEAD)
+}
+
 /// A plain non-negative number of `unit` seconds.
 fn span(text: &str, unit: f64) -> Option<Duration> {
     if text.len() > 24 || !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {

@@ -7,15 +7,24 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
+    bucket::float,
     classify::{RateLimit, Verdict},
     endpoint::Endpoint,
     failure::Trial,
     failure_kind::{Effect, Failure},
+    gauge::{Debit, Gauge},
+    headroom::{self, Lies},
     key::{KeyTrouble, Ticket},
     lane::Lane,
     params::Overload,
+    rate::RateGate,
 };
-use crate::clock::Moment;
+use http::HeaderMap;
+
+use crate::{
+    clock::{Moment, UnixTime},
+    types::Usage,
+};
 
 /// One request in flight at an endpoint.
 #[must_use = "dropping a slot gives the place back"]
@@ -26,22 +35,25 @@ pub struct Slot {
     trial: Option<Trial>,
     /// Held for its drop: it frees the place on a suspect key.
     ticket: Option<Ticket>,
+    /// What it took of the limits, and at which gate.
+    debit: Option<(Arc<RateGate>, Debit)>,
     /// Failures in a row that our answer ended, in case it turns out a failure.
     row_ended: u32,
     repeated: bool,
+    answered: bool,
 }
 
 impl Slot {
     pub(super) fn new(
         endpoint: Arc<Endpoint>,
         lane: Lane,
-        trial: Option<Trial>,
-        ticket: Option<Ticket>,
+        (trial, ticket): (Option<Trial>, Option<Ticket>),
+        debit: Option<(Arc<RateGate>, Debit)>,
         started: Moment,
     ) -> Self {
         endpoint.tally.in_flight.fetch_add(1, Ordering::AcqRel);
         endpoint.tally.served.fetch_add(1, Ordering::Relaxed);
-        Self { endpoint, lane, started, trial, ticket, row_ended: 0, repeated: false }
+        Self { endpoint, lane, started, trial, ticket, debit, row_ended: 0, repeated: false, answered: false }
     }
 
     /// Where.
@@ -70,6 +82,8 @@ impl Slot {
 
     /// The head of a good answer arrived.
     pub fn answered(&mut self, now: Moment) {
+        self.answered = true;
+        self.settle(|gauge, debit| gauge.answered(debit));
         self.host_lives(now);
         if self.lane.generates() && !self.endpoint.caller_pays() {
             self.endpoint.key_gate.proven(self.started, now);
@@ -80,6 +94,9 @@ impl Slot {
     /// The provider refused the request for its own sake (400, 404, 413 ..): the host is well, and
     /// nothing more is known of the key.
     pub fn refused(&mut self, now: Moment) {
+        if !self.answered {
+            self.settle(|gauge, debit| gauge.refund(true, debit, now));
+        }
         self.host_lives(now);
     }
 
@@ -101,6 +118,7 @@ impl Slot {
 
     /// Books a failure; also after [`Self::answered`], when the answer turned out to be none.
     pub fn failed(&mut self, failure: &Failure, now: Moment) -> Effect {
+        self.not_admitted(failure, now);
         match *failure {
             Failure::Connect | Failure::Timeout | Failure::Broken => self.host_failed(false, now),
             // Paths that nobody else uses say nothing of the calls that everybody makes.
@@ -131,6 +149,66 @@ impl Slot {
                 self.endpoint.bars.bar(self.lane.model(), until, now);
                 Effect { barred_until: Some(until), ..Effect::default() }
             }
+        }
+    }
+
+    /// Takes over what the head of its answer says of the limits. `wall` is the time of day, for
+    /// headers that name one. Returns what of it made no sense, and was left out.
+    pub fn note_headroom(&mut self, headers: &HeaderMap, wall: UnixTime, now: Moment) -> Lies {
+        let Some((gate, debit)) = &mut self.debit else { return Lies::default() };
+        let (told, lies) = headroom::read(headers, wall, |kind| gate.gauge(|gauge| gauge.limit(kind)));
+        if !told.is_empty() {
+            gate.gauge(|gauge| told.iter().for_each(|said| gauge.tell(said, debit, now)));
+        }
+        lies
+    }
+
+    /// What the provider counted: corrects the estimate. Totals, not increments, so it may be said
+    /// again and again: the input as soon as it is known, the output at the end.
+    pub fn used(&mut self, usage: &Usage, now: Moment) {
+        let Some((gate, debit)) = &mut self.debit else { return };
+        let total = usage.total_input();
+        let counted = if self.endpoint.provider.params.limits.cached_reads_count {
+            total
+        } else {
+            total.saturating_sub(usage.cached_read)
+        };
+        // No request is without input: nothing was said of it yet.
+        let input = (total > 0).then(|| float(counted));
+        gate.gauge(|gauge| gauge.used(input, float(usage.output), debit, now));
+    }
+
+    /// Works on what it took, under the lock of the limits.
+    fn settle(&mut self, work: impl FnOnce(&mut Gauge, &mut Debit)) {
+        if let Some((gate, debit)) = &mut self.debit {
+            gate.gauge(|gauge| work(gauge, debit));
+        }
+    }
+
+    /// The provider did not let it in: what was booked comes back.
+    fn not_admitted(&mut self, failure: &Failure, now: Moment) {
+        match *failure {
+            Failure::Connect
+            | Failure::Stale
+            | Failure::Overloaded { .. }
+            | Failure::ServerError
+            | Failure::Key(_)
+            | Failure::ModelBarred => {
+                if !self.answered {
+                    self.settle(|gauge, debit| gauge.refund(false, debit, now));
+                }
+            }
+            Failure::RateLimited { limit, refused_elsewhere } => {
+                let blameless = limit.request_exceeds_limit || refused_elsewhere;
+                self.settle(|gauge, debit| {
+                    gauge.refund(false, debit, now);
+                    if !blameless {
+                        gauge.refused(limit.kind, debit, now);
+                    }
+                });
+            }
+            // It may have been let in before it was lost.
+            Failure::Timeout | Failure::Broken => self.settle(|gauge, debit| gauge.closed(debit)),
         }
     }
 
@@ -172,6 +250,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.settle(|gauge, debit| gauge.closed(debit));
         self.endpoint.tally.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }

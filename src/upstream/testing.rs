@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthScheme, CacheLife, Cooling, Credentials, EndpointParams, HttpVersion, Overload, Pool, ProviderParams,
-    Timeouts,
+    AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion,
+    KeepAlive, LimitParams, LimitsGiven, Overload, Pool, ProviderParams, RoutingMode, Timeouts,
 };
 use crate::types::{Family, Secret};
 
@@ -25,7 +25,16 @@ pub(crate) fn provider(name: &str) -> ProviderParams {
         http: HttpVersion::Auto,
         timeouts: Timeouts::default(),
         cooling: Cooling::default(),
-        cache: CacheLife { short: Duration::from_secs(300), long: Duration::from_secs(3_600) },
+        care: CacheCare::default(),
+        keep_alive: KeepAlive::default(),
+        cache: CacheLife {
+            rule: CacheRule::Marked,
+            min_tokens: 1_024,
+            short: Duration::from_secs(300),
+            long: Duration::from_secs(3_600),
+        },
+        routing: RoutingMode::Pinned,
+        limits: LimitParams::usual(Family::Anthropic),
         inject_usage: false,
         passthrough: Vec::new(),
         pass_unlisted: false,
@@ -46,6 +55,7 @@ pub(crate) fn endpoint(name: &str, provider: &str, domain: &str) -> EndpointPara
         cache_domain: None,
         region: None,
         weight: 1,
+        limits: LimitsGiven::default(),
     }
 }
 

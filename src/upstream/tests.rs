@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{testing::*, *};
 use crate::{
-    clock::Moment,
+    clock::{Moment, UnixTime},
     types::{Family, Operation},
 };
 
@@ -31,7 +31,7 @@ fn get<'a>(pool: &'a Pool, name: &str) -> &'a Arc<Endpoint> {
 }
 
 fn fail(pool: &Pool, name: &str, lane: Lane, failure: &Failure, now: Moment) -> Effect {
-    get(pool, name).acquire(lane, now).unwrap().failed(failure, now)
+    get(pool, name).acquire(lane, &Draw::untold(), now).unwrap().failed(failure, now)
 }
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -51,6 +51,7 @@ fn model(name: &str, endpoints: &[&str]) -> ModelParams {
         endpoints: endpoints.iter().map(|&e| e.into()).collect(),
         upstream_name: None,
         class: None,
+        long_cache: None,
     }
 }
 
@@ -79,7 +80,8 @@ fn a_429_without_a_time_cools_for_the_default_and_a_long_one_warns() {
 #[test]
 fn concurrent_429s_keep_the_latest_deadline() {
     let pool = eight();
-    let mut slots: Vec<_> = (0..5).map(|_| get(&pool, "a1").acquire(lane(), at(1)).unwrap()).collect();
+    let mut slots: Vec<_> =
+        (0..5).map(|_| get(&pool, "a1").acquire(lane(), &Draw::untold(), at(1)).unwrap()).collect();
     for (slot, secs) in slots.iter_mut().zip([5, 30, 2, 9, 1]) {
         slot.failed(&limited(secs), at(1));
     }
@@ -120,18 +122,18 @@ fn dropping_a_slot_gives_back_the_count_the_trial_and_the_ticket() {
     }
     assert_eq!(a1.availability(lane(), at(2)), Availability::FailureOpen { until: at(6) });
     assert_eq!(get(&pool, "b1").availability(lane(), at(2)), Availability::FailureOpen { until: at(6) });
-    let slot = a1.acquire(lane(), at(6)).unwrap();
+    let slot = a1.acquire(lane(), &Draw::untold(), at(6)).unwrap();
     assert!(slot.is_trial());
-    assert_eq!(get(&pool, "b1").acquire(lane(), at(6)).err(), Some(Availability::TrialBusy));
+    assert_eq!(get(&pool, "b1").acquire(lane(), &Draw::untold(), at(6)).err(), Some(Availability::TrialBusy));
     assert_eq!(a1.in_flight(), 1);
     drop(slot);
     assert_eq!(a1.in_flight(), 0);
-    let mut slot = get(&pool, "b1").acquire(lane(), at(6)).unwrap();
+    let mut slot = get(&pool, "b1").acquire(lane(), &Draw::untold(), at(6)).unwrap();
     slot.answered(at(7));
     assert_eq!(a1.availability(lane(), at(7)), Availability::Ready);
 
     fail(&pool, "a1", lane(), &Failure::Key(KeyTrouble::Invalid), at(8));
-    let slots: Vec<_> = (0..5).filter_map(|_| a1.acquire(lane(), at(8)).ok()).collect();
+    let slots: Vec<_> = (0..5).filter_map(|_| a1.acquire(lane(), &Draw::untold(), at(8)).ok()).collect();
     assert_eq!((slots.len(), a1.availability(lane(), at(8))), (2, Availability::SuspectBusy));
     drop(slots);
     assert_eq!(a1.availability(lane(), at(8)), Availability::Suspect);
@@ -152,13 +154,13 @@ fn one_poisonous_request_cannot_open_a_failure_domain_by_itself() {
     let pool = eight();
     for n in 0..10 {
         for (tries, name) in ["a1", "b1", "c1"].into_iter().enumerate() {
-            let mut slot = get(&pool, name).acquire(lane(), at(n)).unwrap();
+            let mut slot = get(&pool, name).acquire(lane(), &Draw::untold(), at(n)).unwrap();
             if tries > 0 {
                 slot.repeats_a_failure();
             }
             assert!(!slot.failed(&Failure::ServerError, at(n)).opened);
         }
-        get(&pool, "c2").acquire(lane(), at(n)).unwrap().answered(at(n));
+        get(&pool, "c2").acquire(lane(), &Draw::untold(), at(n)).unwrap().answered(at(n));
     }
 }
 
@@ -302,7 +304,7 @@ fn an_operator_can_drain_cool_and_readmit() {
     fail(&pool, "a2", lane(), &limited(60), at(2));
     a1.drain();
     assert_eq!(
-        (a1.state(at(3)), a1.acquire(lane(), at(3)).err()),
+        (a1.state(at(3)), a1.acquire(lane(), &Draw::untold(), at(3)).err()),
         (EndpointState::Drained, Some(Availability::Drained))
     );
     a1.readmit(at(4));
@@ -405,8 +407,9 @@ fn headroom_is_shared_by_the_domain_and_shown() {
         ("anthropic-ratelimit-requests-remaining", "7"),
         ("anthropic-ratelimit-requests-limit", "50"),
     ]);
-    get(&pool, "a1").note_headroom(&said, lane());
-    let left = get(&pool, "a2").headroom(lane());
+    let mut slot = get(&pool, "a1").acquire(lane(), &Draw::untold(), at(1)).unwrap();
+    assert!(slot.note_headroom(&said, UnixTime::default(), at(1)).is_empty());
+    let left = get(&pool, "a2").headroom(lane(), at(1));
     assert_eq!((left.len(), left[0].remaining, left[0].limit), (1, Some(7), Some(50)));
     let view = serde_json::to_string(&pool.domain_views(at(1))).unwrap();
     assert!(view.contains("\"remaining\":7"), "{view}");

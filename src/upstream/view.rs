@@ -9,7 +9,8 @@ use super::{
     failure::FailureState,
     key::KeyState,
     pool::Pool,
-    rate::{RateDomain, RateState},
+    rate::{RateGate, RateState},
+    rate_domain::RateDomain,
 };
 use crate::clock::Moment;
 
@@ -118,8 +119,14 @@ pub struct ClassView {
     pub open_in_seconds: f64,
     /// It is open, but lets requests start one by one.
     pub paced: bool,
-    /// What is left of its limits.
+    /// What is left of its limits, by our own reckoning.
     pub headroom: Vec<LevelView>,
+    /// 0..=1, the larger of two: counted input per window over its limit, and the part that is gone.
+    pub utilisation: f32,
+    /// Requests that wait for room here.
+    pub waiting: usize,
+    /// Input tokens that are set aside for them.
+    pub waiting_tokens: u64,
 }
 
 /// What is left of one limit.
@@ -205,19 +212,10 @@ impl Pool {
     }
 
     fn domain_view(&self, domain: &RateDomain, endpoints: Vec<String>, now: Moment) -> DomainView {
-        let classes = domain.used().map(|(class, gate)| ClassView {
-            class: self.class_name(class),
-            open_in_seconds: gate.open_until(now).map_or(0.0, |until| now.until(until).as_secs_f64()),
-            paced: matches!(gate.state(now), RateState::Paced { .. }),
-            headroom: gate
-                .levels
-                .known()
-                .map(|left| LevelView {
-                    kind: left.kind.label(),
-                    remaining: left.remaining,
-                    limit: left.limit,
-                })
-                .collect(),
+        let classes = domain.used().map(|(class, gate)| class_view(self.class_name(class), gate, now));
+        // A class that was only ever used tells nobody anything.
+        let classes = classes.filter(|class| {
+            class.open_in_seconds > 0.0 || class.paced || class.waiting > 0 || !class.headroom.is_empty()
         });
         DomainView {
             name: domain.name().to_string(),
@@ -226,5 +224,23 @@ impl Pool {
             endpoints,
             classes: classes.collect(),
         }
+    }
+}
+
+fn class_view(class: String, gate: &RateGate, now: Moment) -> ClassView {
+    let (left, shown) = gate.gauge(|gauge| (gauge.left(now), gauge.shown(now)));
+    let headroom = left.into_iter().map(|left| LevelView {
+        kind: left.kind.label(),
+        remaining: left.remaining,
+        limit: left.limit,
+    });
+    ClassView {
+        class,
+        open_in_seconds: gate.open_until(now).map_or(0.0, |until| now.until(until).as_secs_f64()),
+        paced: matches!(gate.state(now), RateState::Paced { .. }),
+        headroom: headroom.collect(),
+        utilisation: shown.utilisation,
+        waiting: shown.waiting,
+        waiting_tokens: shown.reserved,
     }
 }

@@ -229,6 +229,8 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("endpoint_state", &["endpoint", "state"]),
     ("domain_open_seconds", &["domain"]),
     ("domain_headroom", &["kind"]),
+    ("domain_utilisation", &["domain", "class"]),
+    ("domain_waiting", &["domain", "class"]),
     ("requests_in_flight", &[]),
     ("live_output_tokens", &[]),
     ("buffered_bytes", &[]),

@@ -23,11 +23,13 @@ fn message(walker: &mut Walker<'_>, found: &mut Found<'_>, seen: &mut Content) -
     }
     seen.clear();
     let first = found.message_blocks();
-    let mut by_model = false;
+    let (mut by_model, mut by_system) = (false, false);
     walker.members(|walker, key| {
         match key.raw {
             b"role" => {
-                by_model = walker.string_or_skip()?.is_some_and(|role| walker.bytes(&role) == b"assistant");
+                let role = walker.string_or_skip()?.map(|role| walker.bytes(&role)).unwrap_or_default();
+                by_model = role == b"assistant";
+                by_system = role == b"system";
             }
             b"content" => content(walker, found, Section::User, seen)?,
             _ => walker.pass()?,
@@ -38,6 +40,10 @@ fn message(walker: &mut Walker<'_>, found: &mut Found<'_>, seen: &mut Content) -
         found.by_model(true, &seen.texts);
     } else {
         found.by_others(seen.results.drain(..));
+    }
+    if by_system {
+        // Nobody says whether such a message may carry a marker.
+        found.unmarkable(first);
     }
     found.close_message(first, if by_model { Section::Assistant } else { Section::User });
     Ok(())

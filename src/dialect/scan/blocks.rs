@@ -4,7 +4,7 @@ use crate::{
     dialect::{
         json::{Key, Kind, Walker},
         scan::{Found, ScanError},
-        view::{Block, PinKind, Span},
+        view::{Block, MarkLife, PinKind, Place, Span},
     },
     types::Section,
 };
@@ -38,7 +38,8 @@ pub(crate) fn content(
     match walker.kind()? {
         Kind::String => {
             let inner = walker.string()?;
-            let block = plain(section, inner.start - 1..inner.end + 1);
+            let place = if is_blank(walker.bytes(&inner)) { Place::Nowhere } else { Place::Bare };
+            let block = Block { place, ..plain(section, inner.start - 1..inner.end + 1) };
             seen.texts.push(inner);
             found.block(walker, block)
         }
@@ -53,8 +54,24 @@ pub(crate) fn content(
 
 /// A block without anything to know about it.
 pub(crate) const fn plain(section: Section, span: Span) -> Block {
-    Block { section, span, marker: None, opens_message: false, attribution: false }
+    Block { section, span, marker: None, opens_message: false, attribution: false, place: Place::Nowhere }
 }
+
+/// Text that counts as none (`" "`, `"\\n"`), between its quotes.
+fn is_blank(text: &[u8]) -> bool {
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b' ' => {}
+            b'\\' if matches!(bytes.next(), Some(b'n' | b'r' | b't')) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Kinds of blocks that we know to take a marker.
+const MARKABLE: &[&[u8]] = &[b"text", b"image", b"document", b"search_result", b"tool_use", b"tool_result"];
 
 fn element(
     walker: &mut Walker<'_>,
@@ -68,6 +85,7 @@ fn element(
     }
     let start = walker.at();
     let (mut kind, mut text, mut call) = (None, None, None);
+    let mut signature = false;
     // Only `type`, `text` and the marker: the same to a provider as the bare string.
     let mut only_text = true;
     let mut marker = Marker::default();
@@ -81,6 +99,7 @@ fn element(
                 only_text = false;
                 match key.raw {
                     b"tool_use_id" => call = walker.string_or_skip()?,
+                    b"signature" => signature = walker.string_or_skip()?.is_some_and(|text| !text.is_empty()),
                     _ => file(walker, found, &key)?,
                 }
             }
@@ -92,16 +111,29 @@ fn element(
     let attribution = section == Section::System
         && found.system_is_empty()
         && text.as_ref().is_some_and(|text| walker.bytes(text).starts_with(ATTRIBUTION));
+    let blank = kind == b"text" && text.as_ref().is_none_or(|text| is_blank(walker.bytes(text)));
+    let takes_marker = !marker.named && !attribution && !blank && MARKABLE.contains(&kind);
+    let place = |place| if takes_marker { place } else { Place::Nowhere };
     let marker = marker.close(&span);
     let block = match &text {
         Some(text) if only_text && kind == b"text" => {
             let span = text.start - 1..text.end + 1;
             // What marks it stands outside of its text: nothing has to be left out.
             let marker = marker.map(|_| span.end..span.end);
-            Block { section, span, marker, opens_message: false, attribution }
+            Block { marker, attribution, place: place(Place::BehindText), ..plain(section, span) }
         }
-        _ => Block { section, span, marker, opens_message: false, attribution },
+        _ => {
+            // A marker in a tool's result ends the prefix at that result.
+            let marker = marker.or_else(|| found.has_open_mark().then_some(span.end..span.end));
+            Block { marker, attribution, place: place(Place::Inside), ..plain(section, span) }
+        }
     };
+    if kind == b"image" {
+        found.image();
+    }
+    if kind == b"redacted_thinking" || (kind == b"thinking" && signature) {
+        found.signed();
+    }
     if kind == b"text" {
         seen.texts.extend(text);
     }
@@ -136,6 +168,19 @@ pub(crate) fn file(walker: &mut Walker<'_>, found: &mut Found<'_>, key: &Key<'_>
             }
             walker.members(|walker, key| match key.raw {
                 b"content" | b"output" => walker.pass().map_err(ScanError::from),
+                b"type" => {
+                    if walker.string_or_skip()?.is_some_and(|kind| walker.bytes(&kind) == b"image") {
+                        found.image();
+                    }
+                    Ok(())
+                }
+                // A marker in a tool's result counts among the request's four.
+                b"cache_control" => {
+                    if let Some((value, life)) = read_marker(walker, found)? {
+                        found.breakpoint(value, life);
+                    }
+                    Ok(())
+                }
                 _ => file(walker, found, &key),
             })
         }),
@@ -184,17 +229,28 @@ pub(crate) fn tools(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<()
             }
             let start = walker.at();
             let mut marker = Marker::default();
+            let mut deferred = false;
             walker.members(|walker, key| {
                 marker.passed(&key);
                 match plainly(&key)? {
+                    // A tool that is only looked up later is no part of the prefix.
+                    b"defer_loading" => {
+                        deferred = true;
+                        walker.pass().map_err(ScanError::from)
+                    }
                     b"cache_control" => marker.read(walker, found, &key),
                     b"container" => container(walker, found),
                     _ => walker.pass().map_err(ScanError::from),
                 }
             })?;
             let span = start..walker.at();
+            let empty = walker
+                .bytes(&span)
+                .get(1..span.len() - 1)
+                .is_none_or(|inside| inside.trim_ascii().is_empty());
+            let place = if deferred || marker.named || empty { Place::Nowhere } else { Place::Inside };
             let marker = marker.close(&span);
-            found.block(walker, Block { marker, ..plain(Section::Tools, span) })
+            found.block(walker, Block { marker, place, ..plain(Section::Tools, span) })
         }),
         Kind::String | Kind::Object | Kind::Scalar => {
             let span = walker.skip()?;
@@ -213,6 +269,8 @@ pub(crate) struct Marker {
     span: Option<Span>,
     /// It is the first member, and no member has followed yet.
     alone: bool,
+    /// The member is there, even if it marks nothing.
+    named: bool,
 }
 
 impl Marker {
@@ -233,7 +291,9 @@ impl Marker {
         found: &mut Found<'_>,
         key: &Key<'_>,
     ) -> Result<(), ScanError> {
-        if read_marker(walker, found)? {
+        self.named = true;
+        if let Some((value, life)) = read_marker(walker, found)? {
+            found.breakpoint(value, life);
             self.alone = key.before.is_none();
             self.span = Some(key.before.unwrap_or(key.start)..walker.at());
         }
@@ -252,25 +312,51 @@ impl Marker {
     }
 }
 
-/// Reads the value of a `cache_control`; `false` when it marks nothing.
-pub(crate) fn read_marker(walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<bool, ScanError> {
-    let mut long = false;
-    match walker.kind()? {
+/// Reads the value of a `cache_control`: where it stands, and the life that it asks for. `None` when
+/// it marks nothing.
+pub(crate) fn read_marker(
+    walker: &mut Walker<'_>,
+    found: &mut Found<'_>,
+) -> Result<Option<(Span, MarkLife)>, ScanError> {
+    let kind = walker.kind()?;
+    let start = walker.at();
+    let (mut ephemeral, mut ttls, mut escaped) = (false, 0_u8, false);
+    let (mut long, mut life) = (false, MarkLife::Unsaid);
+    match kind {
         Kind::Object => walker.members(|walker, key| {
+            walker.kind()?;
+            let at = walker.at();
             let value = walker.string_or_skip()?;
-            if key.raw == b"ttl" {
-                long = value.is_some_and(|ttl| matches!(walker.bytes(&ttl), b"1h" | b"12h" | b"24h"));
+            let text = value.map(|inner| walker.bytes(&inner));
+            escaped |= key.raw.contains(&b'\\');
+            match key.raw {
+                b"type" => ephemeral = text == Some(b"ephemeral"),
+                b"ttl" => {
+                    ttls = ttls.saturating_add(1);
+                    long = text.is_some_and(|ttl| matches!(ttl, b"1h" | b"12h" | b"24h"));
+                    let raw = at..walker.at();
+                    life = match text {
+                        Some(b"1h") => MarkLife::Hour,
+                        Some(b"5m") => MarkLife::Short(raw),
+                        None if walker.bytes(&raw) == b"null" => MarkLife::Short(raw),
+                        Some(_) | None => MarkLife::Odd,
+                    };
+                }
+                _ => {}
             }
             Ok::<(), ScanError>(())
         })?,
         Kind::Scalar => {
             let span = walker.scalar()?;
             if walker.bytes(&span) == b"null" {
-                return Ok(false);
+                return Ok(None);
             }
         }
         Kind::String | Kind::Array => walker.pass()?,
     }
     found.marked(long);
-    Ok(true)
+    if !ephemeral || ttls > 1 || escaped {
+        life = MarkLife::Odd;
+    }
+    Ok(Some((start..walker.at(), life)))
 }

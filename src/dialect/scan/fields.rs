@@ -95,6 +95,69 @@ impl Field {
     }
 }
 
+/// A setting that is part of the provider's cache key, and whether it reaches the messages only. See
+/// [`Settings`](crate::dialect::Settings).
+fn keyed(operation: Operation, name: &[u8]) -> Option<(&'static str, bool)> {
+    Some(match (operation, name) {
+        (Operation::Messages | Operation::CountTokens, name) => match name {
+            b"tool_choice" => ("tool_choice", true),
+            b"thinking" => ("thinking", true),
+            b"output_config" => ("output_config", true),
+            b"output_format" => ("output_format", true),
+            b"context_management" => ("context_management", true),
+            b"speed" => ("speed", false),
+            b"mcp_servers" => ("mcp_servers", false),
+            _ => return None,
+        },
+        (Operation::ChatCompletions, name) => match name {
+            b"response_format" => ("response_format", false),
+            b"reasoning_effort" => ("reasoning_effort", false),
+            b"verbosity" => ("verbosity", false),
+            b"functions" => ("functions", false),
+            b"web_search_options" => ("web_search_options", false),
+            _ => return None,
+        },
+        (Operation::Responses, name) => match name {
+            b"text" => ("text", false),
+            b"reasoning" => ("reasoning", false),
+            b"prompt" => ("prompt", false),
+            _ => return None,
+        },
+        (Operation::Embeddings | Operation::Completions, _) => return None,
+    })
+}
+
+/// Whether a request with this setting cannot go without an answer (providers 0.6). What cannot be
+/// read here counts as such.
+fn wants_answer(name: &str, value: &[u8]) -> bool {
+    match name {
+        "thinking" => member_of(value, "type").is_none_or(|kind| kind == br#""enabled""#),
+        "tool_choice" => {
+            member_of(value, "type").is_none_or(|kind| !matches!(kind, br#""auto""# | br#""none""#))
+        }
+        "output_config" => member_of(value, "format").is_some_and(|format| format != b"null"),
+        "output_format" => value != b"null",
+        _ => false,
+    }
+}
+
+/// The raw value of a member of an object; the last one of that name.
+fn member_of<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut walker = Walker::new(object, usize::MAX);
+    let mut found = None;
+    if walker.kind() == Ok(Kind::Object) {
+        let read = walker.members(|walker, key| {
+            let value = walker.skip()?;
+            if unescaped(walker, &key, |key| (key == name.as_bytes()).then_some(())).is_some() {
+                found = Some(walker.bytes(&value));
+            }
+            Ok::<(), ScanError>(())
+        });
+        read.ok()?;
+    }
+    found
+}
+
 /// Reads one member at the top.
 pub(super) fn member(
     operation: Operation,
@@ -104,7 +167,14 @@ pub(super) fn member(
 ) -> Result<(), ScanError> {
     let field = unescaped(walker, &key, Field::named).filter(|field| field.belongs_to(operation));
     let Some(field) = field else {
-        return walker.pass().map_err(ScanError::from);
+        // Whatever these hold is the provider's to judge, twice or not: we only tell them apart.
+        let Some((name, messages)) = unescaped(walker, &key, |name| keyed(operation, name)) else {
+            return walker.pass().map_err(ScanError::from);
+        };
+        let value = walker.skip()?;
+        found.setting(name, &value, messages);
+        found.wants_answer |= wants_answer(name, walker.bytes(&value));
+        return Ok(());
     };
     let bit = 1 << field as u32;
     if found.seen & bit != 0 {
@@ -173,17 +243,30 @@ fn prompt(
 fn setting(field: Field, walker: &mut Walker<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
     match field {
         Field::Model => found.model = Some(model(walker)?),
-        Field::Stream => found.stream = flag(field, walker)?,
+        Field::Stream => {
+            walker.kind()?;
+            let start = walker.at();
+            found.stream = flag(field, walker)?;
+            found.stream_at = Some(start..walker.at());
+        }
         Field::Background => found.background = flag(field, walker)?,
         Field::MaxTokens | Field::MaxCompletionTokens | Field::MaxOutputTokens => {
+            walker.kind()?;
+            let start = walker.at();
             found.max_output_tokens = found.max_output_tokens.max(count(walker)?);
+            if field == Field::MaxTokens {
+                found.max_tokens_at = Some(start..walker.at());
+            }
         }
         Field::StreamOptions => stream_options(walker, found)?,
         Field::Metadata => metadata(walker, found)?,
         Field::PreviousResponseId => pin(field, PinKind::Response, walker, found)?,
         Field::Conversation => pin(field, PinKind::Conversation, walker, found)?,
         Field::Container => pin(field, PinKind::Container, walker, found)?,
-        Field::CacheControl => found.marks_last = blocks::read_marker(walker, found)?,
+        Field::CacheControl => {
+            found.auto_mark = blocks::read_marker(walker, found)?;
+            found.marks_last = found.auto_mark.is_some();
+        }
         Field::PromptCacheOptions => {
             blocks::read_marker(walker, found)?;
         }
@@ -193,7 +276,14 @@ fn setting(field: Field, walker: &mut Walker<'_>, found: &mut Found<'_>) -> Resu
                 found.ttl = TtlAsked::Long;
             }
         }
-        Field::PromptCacheKey => found.ids.prompt_cache_key = client_id(walker)?,
+        Field::PromptCacheKey => {
+            walker.kind()?;
+            let start = walker.at();
+            found.ids.prompt_cache_key = client_id(walker)?;
+            let span = start..walker.at();
+            found.setting(field.name(), &span, false);
+            found.cache_key = Some(span);
+        }
         Field::SessionId => found.ids.session_id = client_id(walker)?,
         Field::LitellmSessionId => {
             let id = client_id(walker)?;

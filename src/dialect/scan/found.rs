@@ -2,11 +2,16 @@
 
 use std::collections::VecDeque;
 
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
 use crate::{
     dialect::{
         json::{self, Walker},
         scan::ScanError,
-        view::{Block, BodyIds, HardPin, PinKind, RequestView, Span, TtlAsked, Value},
+        view::{
+            Block, BodyIds, HardPin, Mark, MarkLife, PinKind, Place, Prewarm, RequestView, Settings, Span,
+            TtlAsked, Value,
+        },
     },
     types::{ModelName, Operation, Section},
 };
@@ -33,6 +38,17 @@ pub(crate) struct Found<'a> {
     pub(super) ttl: TtlAsked,
     /// `cache_control` stands at the top: the last block is a breakpoint.
     pub(super) marks_last: bool,
+    settings: Settings,
+    signed_thinking: bool,
+    images: bool,
+    markers: u8,
+    marks: Vec<Placed>,
+    pub(super) auto_mark: Option<(Span, MarkLife)>,
+    pub(super) cache_key: Option<Span>,
+    pub(super) max_tokens_at: Option<Span>,
+    pub(super) stream_at: Option<Span>,
+    /// Something that no request without an answer can have.
+    pub(super) wants_answer: bool,
     tools: Vec<Block>,
     system: Vec<Block>,
     messages: Vec<Block>,
@@ -47,6 +63,21 @@ pub(crate) struct Found<'a> {
     in_results: bool,
     pins: Vec<HardPin>,
     encrypted_content: bool,
+}
+
+/// A breakpoint, until the order of the sections is known.
+struct Placed {
+    /// Its list (tools, system, messages) and its place there; `None` until its block has ended.
+    block: Option<(Part, usize)>,
+    value: Span,
+    life: MarkLife,
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Tools,
+    System,
+    Messages,
 }
 
 impl<'a> Found<'a> {
@@ -65,6 +96,16 @@ impl<'a> Found<'a> {
             ids: BodyIds::default(),
             ttl: TtlAsked::None,
             marks_last: false,
+            settings: Settings::default(),
+            signed_thinking: false,
+            images: false,
+            markers: 0,
+            marks: Vec::new(),
+            auto_mark: None,
+            cache_key: None,
+            max_tokens_at: None,
+            stream_at: None,
+            wants_answer: false,
             tools: Vec::new(),
             system: Vec::new(),
             messages: Vec::new(),
@@ -92,12 +133,28 @@ impl<'a> Found<'a> {
     /// Adds a block to its section; blocks of messages are placed with [`Self::close_message`].
     pub(crate) fn block(&mut self, walker: &Walker<'_>, block: Block) -> Result<(), ScanError> {
         self.count(walker)?;
-        match block.section {
-            Section::Tools => self.tools.push(block),
-            Section::System => self.system.push(block),
-            Section::User | Section::Assistant => self.messages.push(block),
+        let (part, list) = match block.section {
+            Section::Tools => (Part::Tools, &mut self.tools),
+            Section::System => (Part::System, &mut self.system),
+            Section::User | Section::Assistant => (Part::Messages, &mut self.messages),
+        };
+        for mark in self.marks.iter_mut().rev().take_while(|mark| mark.block.is_none()) {
+            mark.block = Some((part, list.len()));
         }
+        list.push(block);
         Ok(())
+    }
+
+    /// No breakpoint of ours belongs on the blocks of messages from `first` on.
+    pub(crate) fn unmarkable(&mut self, first: usize) {
+        for block in self.messages.iter_mut().skip(first) {
+            block.place = Place::Nowhere;
+        }
+    }
+
+    /// Whether a breakpoint was read that belongs to the block which is being read.
+    pub(crate) fn has_open_mark(&self) -> bool {
+        self.marks.last().is_some_and(|mark| mark.block.is_none())
     }
 
     /// How many blocks of messages there are.
@@ -173,6 +230,33 @@ impl<'a> Found<'a> {
         self.encrypted_content = true;
     }
 
+    /// Thinking that its own account has signed.
+    pub(crate) const fn signed(&mut self) {
+        self.signed_thinking = true;
+    }
+
+    /// There is an image among the messages.
+    pub(crate) const fn image(&mut self) {
+        self.images = true;
+    }
+
+    /// A breakpoint on a block.
+    pub(crate) fn breakpoint(&mut self, value: Span, life: MarkLife) {
+        self.markers = self.markers.saturating_add(1);
+        if self.marks.len() < RequestView::MARKS {
+            self.marks.push(Placed { block: None, value, life });
+        }
+    }
+
+    /// A setting of the cache key: `messages` says that it reaches no further than those.
+    pub(super) fn setting(&mut self, name: &str, value: &Span, messages: bool) {
+        let Some(value) = self.body.get(value.clone()).filter(|value| *value != b"null") else { return };
+        let hash = xxh3_64_with_seed(value, xxh3_64(name.as_bytes()));
+        let layer = if messages { &mut self.settings.messages } else { &mut self.settings.all };
+        // A sum: the order of an object's members means nothing.
+        *layer = layer.wrapping_add(hash);
+    }
+
     /// A cache marker with this life.
     pub(crate) fn marked(&mut self, long: bool) {
         self.ttl = match (self.ttl, long) {
@@ -190,7 +274,11 @@ impl<'a> Found<'a> {
         let Some(model) = self.model.take() else {
             return Err(ScanError::of("model", "is missing", self.body_start));
         };
+        if self.images && matches!(operation, Operation::Messages | Operation::CountTokens) {
+            self.settings.messages = self.settings.messages.wrapping_add(xxh3_64(b"images"));
+        }
         let tool_result_ids = self.results.iter().filter_map(|id| self.decode_id(id)).collect();
+        let (tools, system) = (self.tools.len(), self.system.len());
         let mut blocks = self.tools;
         blocks.append(&mut self.system);
         blocks.append(&mut self.messages);
@@ -199,6 +287,21 @@ impl<'a> Found<'a> {
         {
             block.marker.get_or_insert(block.span.end..block.span.end);
         }
+        let index = |(part, at): (Part, usize)| match part {
+            Part::Tools => at,
+            Part::System => tools + at,
+            Part::Messages => tools + system + at,
+        };
+        let placed =
+            |mark: Placed| Some(Mark { block: index(mark.block?), value: mark.value, life: mark.life });
+        let mut marks: Vec<Mark> = self.marks.into_iter().filter_map(placed).collect();
+        marks.sort_by_key(|mark| mark.block);
+        let last = blocks.len().checked_sub(1);
+        let auto_mark = last.zip(self.auto_mark).map(|(block, (value, life))| Mark { block, value, life });
+        let prewarm = self
+            .max_tokens_at
+            .filter(|_| operation == Operation::Messages && !self.wants_answer)
+            .map(|max_tokens| Prewarm { max_tokens, stream: self.stream_at });
         Ok(RequestView {
             operation,
             model,
@@ -217,6 +320,14 @@ impl<'a> Found<'a> {
             encrypted_content: self.encrypted_content,
             ids: self.ids,
             ttl: self.ttl,
+            settings: self.settings,
+            signed_thinking: self.signed_thinking,
+            markers: self.markers,
+            auto_marker: self.marks_last,
+            marks,
+            auto_mark,
+            cache_key: self.cache_key,
+            prewarm,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Drive, Ending, Step};
 use crate::{
     clock::{self, Moment},
-    dialect,
+    dialect::{self, UpstreamFault},
     proxy::{
         choose::Choice,
         cooling,
@@ -39,6 +39,13 @@ impl Drive<'_, '_> {
         let verdict = classify(status, &head.headers, &fault, &self.asked(), clock::unix_now());
         if matches!(verdict, Verdict::UsageOptionRefused) && added_usage && !self.no_usage_option {
             self.no_usage_option = true;
+            choice.slot.refused(clock::now());
+            self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
+            return Step::Same(choice.into(), Duration::ZERO);
+        }
+        if matches!(verdict, Verdict::Request) && self.x.care.any() && is_of_care(&fault) {
+            tracing::warn!(endpoint = %choice.endpoint.name(), care = %self.x.care, "cache care refused; sent without");
+            self.no_care = true;
             choice.slot.refused(clock::now());
             self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
             return Step::Same(choice.into(), Duration::ZERO);
@@ -170,6 +177,12 @@ impl Drive<'_, '_> {
         let provider = choice.endpoint.provider().params.name.clone();
         self.x.live.usage_refused.lock().insert((provider, self.call.model.label.clone()));
     }
+}
+
+/// The complaint may be about something that we put in.
+fn is_of_care(fault: &UpstreamFault) -> bool {
+    let names = ["cache_control", "prompt_cache_key"];
+    names.iter().any(|name| fault.message.contains(name) || fault.param.contains(name))
 }
 
 fn is_of_account(failure: &Failure) -> bool {

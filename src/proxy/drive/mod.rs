@@ -6,9 +6,10 @@ mod after;
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    admit::Admitted,
+    admit::{Admitted, Shape},
     choose::{self, Choice, NoChoice, Wish},
     cooling,
     denial::Denial,
@@ -24,9 +25,10 @@ use super::{
 use crate::{
     clock::{self, Moment},
     metering::Meter,
-    routing::{Start, Tried},
+    routing::{Choosing, Prompt, Start, Tried},
+    telemetry::Metrics,
     types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
-    upstream::{Credentials, Endpoint, Failure, Lane},
+    upstream::{Credentials, Draw, Endpoint, Failure, Flow, Lane},
 };
 
 /// How a call ended.
@@ -63,6 +65,9 @@ pub(crate) struct Drive<'a, 'l> {
     call: Admitted,
     request: &'a Request<'a>,
     lane: Lane,
+    /// On whose behalf it waits.
+    flow: Flow,
+    choosing: Choosing,
     /// Endpoints that have failed this request.
     tried: Vec<Tried>,
     count: u32,
@@ -74,6 +79,8 @@ pub(crate) struct Drive<'a, 'l> {
     server_failed: bool,
     /// A provider seems not to know the usage option, so it is tried without.
     no_usage_option: bool,
+    /// A provider seems to refuse what was put in for its cache's sake, so it is tried without.
+    no_care: bool,
     last: Option<LastWord>,
 }
 
@@ -108,6 +115,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         request: &'a Request<'a>,
     ) -> Self {
         let lane = call.model.lane(call.operation, call.requested.as_str());
+        let flow = flow_of(x);
         Self {
             gateway,
             line,
@@ -115,6 +123,8 @@ impl<'a, 'l> Drive<'a, 'l> {
             call,
             request,
             lane,
+            flow,
+            choosing: Choosing::new(),
             tried: Vec::new(),
             count: 0,
             stayed: Duration::ZERO,
@@ -122,6 +132,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             ambiguous: false,
             server_failed: false,
             no_usage_option: false,
+            no_care: false,
             last: None,
         }
     }
@@ -146,7 +157,8 @@ impl<'a, 'l> Drive<'a, 'l> {
                         return Ending::Lost(lost);
                     }
                     self.stayed += after;
-                    if let Ok(slot) = endpoint.acquire(self.lane, clock::now()) {
+                    let draw = Draw { anyway: true, ..self.choosing.draw(self.flow) };
+                    if let Ok(slot) = endpoint.acquire(self.lane, &draw, clock::now()) {
                         same = Some(Choice { endpoint, slot, affinity });
                     }
                 }
@@ -166,11 +178,15 @@ impl<'a, 'l> Drive<'a, 'l> {
             session,
             seed,
             has_history: self.call.has_history,
+            prompt: &self.call.prompt,
+            price: self.call.price,
+            flow: self.flow,
+            signed_thinking: self.call.signed_thinking,
         };
-        choose::choose(self.line, self.x, &wish, &self.tried).await
+        choose::choose(self.line, self.x, &mut self.choosing, &wish, &self.tried).await
     }
 
-    async fn attempt(&mut self, choice: Choice) -> Step {
+    async fn attempt(&mut self, mut choice: Choice) -> Step {
         let started = clock::now();
         let provider = Arc::clone(choice.endpoint.provider());
         if self.count == 0 {
@@ -178,6 +194,9 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.x.called = Some(started);
         }
         self.count += 1;
+        let care = self.call.payload.care(&provider.params, !self.no_care);
+        self.x.care = care.done;
+        self.x.ttl = care.ttl;
         self.begin(&choice, started);
         let deadline = self.x.since + provider.params.timeouts.total;
         let adds_usage = self.call.payload.adds_usage(&provider.params) && !self.usage_is_refused();
@@ -190,7 +209,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             method: self.request.method.clone(),
             path_and_query: &self.request.path_and_query,
             headers: self.request.headers,
-            body: self.call.payload.bytes(adds_usage),
+            body: self.call.payload.bytes(&provider.params, Shape { usage: adds_usage, care: !self.no_care }),
             first_byte: patience.min(started.until(deadline)),
         };
         // Boxed, so that the connecting does not take up room for as long as the stream runs.
@@ -206,7 +225,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                 self.failed(choice, failure, None, ambiguous, last, started)
             }
             Ok(Ok(answer)) => {
-                self.learn(&choice, &answer);
+                self.learn(&mut choice, &answer);
                 if answer.head.status.is_success() {
                     self.pass(choice, answer, adds_usage, deadline, started).await
                 } else {
@@ -229,7 +248,11 @@ impl<'a, 'l> Drive<'a, 'l> {
             return;
         }
         x.affinity = Some(choice.affinity);
+        let Some(ring) = x.snapshot.rings.of(&self.call.model) else { return };
         let start = Start {
+            ring,
+            prompt: &self.call.prompt,
+            price: self.call.price,
             session,
             parent: x.identity.as_ref().and_then(|identity| identity.parent),
             model: &self.call.model.label,
@@ -242,7 +265,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         x.turn = Some(x.snapshot.policy.started(&start, now));
     }
 
-    fn learn(&self, choice: &Choice, answer: &Answer) {
+    fn learn(&self, choice: &mut Choice, answer: &Answer) {
         let headers = &answer.head.headers;
         if choice.endpoint.provider().params.credentials == Credentials::Gateway {
             if let Some(learned) = choice.endpoint.learn(headers) {
@@ -253,7 +276,10 @@ impl<'a, 'l> Drive<'a, 'l> {
                     self.x.snapshot.rings.reweigh();
                 }
             }
-            choice.endpoint.note_headroom(headers, self.lane);
+            let lies = choice.slot.note_headroom(headers, clock::unix_now(), clock::now());
+            for lie in lies {
+                Metrics::global().lied(lie.label());
+            }
         }
     }
 
@@ -272,6 +298,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.remember_usage_refused(&choice);
         }
         self.x.answered = Some(now);
+        self.call.prompt = Prompt::default();
         if let Some(turn) = &mut self.x.turn {
             turn.answered();
         }
@@ -297,6 +324,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         reply::explain(&mut down, self.x);
         let ended = relay::relay(self.line, answer, down, &passage, self.x, &mut self.call.payload).await;
         self.x.response_bytes = self.line.sent;
+        self.book(&mut choice);
         match ended {
             Ended::Complete => {
                 self.record(&choice, AttemptOutcome::Ok, Some(status), false, started);
@@ -333,12 +361,26 @@ impl<'a, 'l> Drive<'a, 'l> {
         }
     }
 
+    /// Corrects what was taken from the limits by what the provider counted.
+    fn book(&self, choice: &mut Choice) {
+        let now = clock::now();
+        if let Some(metered) = self.x.reading.as_ref().map(|reading| reading.meter.settle(now)) {
+            choice.slot.used(&metered.usage, now);
+        }
+    }
+
     fn usage_is_refused(&self) -> bool {
         let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
         let refused = self.x.live.usage_refused.lock();
         !refused.is_empty()
             && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
     }
+}
+
+/// The queue is fair by caller.
+fn flow_of(x: &Exchange) -> Flow {
+    let weight = x.snapshot.callers.of_name(&x.caller).map_or(1.0, |caller| caller.weight);
+    Flow { id: xxh3_64(x.caller.as_str().as_bytes()), weight, bytes: x.request_bytes }
 }
 
 /// What places a session that is warm nowhere: its own hash, so that fifty twins spread; the opening

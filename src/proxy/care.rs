@@ -1,0 +1,131 @@
+//! Which cache care a request gets, at each provider that may serve it.
+//!
+//! Where members may go is `dialect`'s; this file knows who wants them: markers and cache keys are a
+//! provider's to ask for, the long life a caller's or a model's. Worked out once, while the scan of
+//! the body is at hand; which provider it will be is not known by then.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::exchange::Exchange;
+use crate::{
+    dialect::{MarkerCare, MarkerPlan, RequestView, Settings, Splice, TtlAsked},
+    snapshot::CallerParams,
+    types::{CareDone, SessionKey},
+    upstream::{Model, ProviderParams},
+};
+
+/// The care for one request.
+#[derive(Default)]
+pub(crate) struct Plans {
+    /// With breakpoints of ours; `None` where no provider wants any.
+    marked: Option<Planned>,
+    /// Without; the client's own may be asked to live long.
+    long: Planned,
+    /// Nothing done.
+    came: Care,
+    cache_key: Option<(Splice, u64)>,
+}
+
+/// The care for the markers, as it was worked out.
+#[derive(Default)]
+struct Planned {
+    splices: Vec<Splice>,
+    care: Care,
+}
+
+/// What a body asks of the provider's cache when it goes to a certain provider.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Care {
+    /// Every breakpoint, the client's and ours, in caching order: which point of the request's
+    /// [`PrefixChain`](crate::types::PrefixChain) it stands on, and what life it asks for.
+    pub marks: Vec<(usize, TtlAsked)>,
+    /// The longest life that is asked for.
+    pub ttl: TtlAsked,
+    /// XXH3 of the cache key that was put in, 0 where none was: part of the provider's cache key, to
+    /// be added (wrapping) to [`Settings::all`](crate::dialect::Settings).
+    pub key_hash: u64,
+    /// What was done.
+    pub done: CareDone,
+}
+
+impl Plans {
+    /// Works out the care for a request.
+    pub(crate) fn of(x: &Exchange, model: &Model, view: &RequestView, body: &Bytes) -> Self {
+        let caller: Option<&CallerParams> = x.snapshot.callers.of_name(&x.caller);
+        let long = caller.and_then(|caller| caller.long_cache).or(model.long_cache).unwrap_or(false);
+        let wants = |wish: fn(&ProviderParams) -> bool| {
+            model.endpoints.iter().any(|endpoint| wish(&endpoint.provider().params))
+        };
+        let plan = |add, long| Planned::new(view.plan_markers(MarkerCare { add, long }), view);
+        let session = x.identity.as_ref().and_then(|identity| identity.key);
+        let key = session.filter(|_| wants(|params| params.care.cache_key)).map(cache_key);
+        Self {
+            marked: wants(|params| params.care.markers).then(|| plan(true, long)),
+            long: plan(false, long),
+            came: plan(false, false).care,
+            cache_key: key
+                .and_then(|key| Some((view.splice_cache_key(body, &key)?, xxh3_64(key.as_bytes())))),
+        }
+    }
+
+    /// Lets the choice know what the body will ask for. The endpoints of a model speak one family;
+    /// where their providers want other care, the first speaks for all.
+    pub(crate) fn foresee(&self, x: &mut Exchange, model: &Model, settings: &mut Settings) {
+        let Some(endpoint) = model.endpoints.first() else { return };
+        let care = self.care(&endpoint.provider().params, true);
+        x.ttl = care.ttl;
+        settings.all = settings.all.wrapping_add(care.key_hash);
+        let points = x.identity.iter_mut().flat_map(|identity| &mut identity.chain.points);
+        for (at, point) in points.enumerate() {
+            point.breakpoint |= care.marks.iter().any(|(mark, _)| *mark == at);
+        }
+    }
+
+    fn at(&self, provider: &ProviderParams) -> (&Planned, Option<&(Splice, u64)>) {
+        let marked = self.marked.as_ref().filter(|_| provider.care.markers);
+        let key = self.cache_key.as_ref().filter(|_| provider.care.cache_key);
+        (marked.unwrap_or(&self.long), key)
+    }
+
+    /// The changes for a provider.
+    pub(crate) fn splices(&self, provider: &ProviderParams) -> impl Iterator<Item = &Splice> {
+        let (planned, key) = self.at(provider);
+        planned.splices.iter().chain(key.map(|(splice, _)| splice))
+    }
+
+    /// What the body asks of a provider's cache, with the care or as it came.
+    pub(crate) fn care(&self, provider: &ProviderParams, wanted: bool) -> Care {
+        if !wanted {
+            return self.came.clone();
+        }
+        let (planned, key) = self.at(provider);
+        let mut care = planned.care.clone();
+        if let Some((_, hash)) = key {
+            care.key_hash = *hash;
+            care.done.cache_key = true;
+        }
+        care
+    }
+}
+
+impl Planned {
+    fn new(plan: MarkerPlan, view: &RequestView) -> Self {
+        let count = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
+        let done = CareDone {
+            markers: count(plan.added),
+            lengthened: count(plan.lengthened),
+            ..CareDone::default()
+        };
+        // The chain has no points for attribution blocks.
+        let skipped = |block: usize| view.blocks.iter().take(block).filter(|block| block.attribution).count();
+        let marks = plan.marks.iter().map(|&(block, ttl)| (block - skipped(block), ttl)).collect();
+        Self { splices: plan.splices, care: Care { marks, ttl: plan.ttl, key_hash: 0, done } }
+    }
+}
+
+/// The name of a session's cache: a hash of tenant, conversation, agent and model, hashed once more
+/// because the session's own key is ours to know.
+fn cache_key(session: SessionKey) -> String {
+    format!("wk-{:032x}", xxh3_128(&session.0.to_le_bytes()))
+}

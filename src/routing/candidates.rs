@@ -1,0 +1,348 @@
+//! Whom to weigh: never all, always everyone who can win.
+//!
+//! Where most of the prompt is warm, and the session's home; if none of those can start at once,
+//! also where a shared prefix is warm, the best by rendezvous, and the least utilised of a few.
+//! Rings of a dozen are weighed whole.
+
+use std::{sync::Arc, time::Duration};
+
+use smallvec::SmallVec;
+
+use super::{
+    policy::Ask,
+    rendezvous::{Node, Nodes},
+    score::{Facts, Terms, Weights},
+    sessions::Known,
+    warm::{Found, Leader},
+};
+use crate::{
+    clock::Moment,
+    types::DomainName,
+    upstream::{Availability, Endpoint, Need, Outlook, Reservation, Standing},
+};
+
+/// Rings up to this size are weighed whole.
+const SMALL: usize = 12;
+/// Places where a shared prefix is warm that are looked at.
+const SHARED: usize = 8;
+/// The best by rendezvous that are looked at.
+const RENDEZVOUS: usize = 3;
+/// Endpoints among which the least utilised ones are sought ..
+const SAMPLE: usize = 8;
+/// .. and how many of them are taken.
+const IDLE: usize = 2;
+/// Endpoints whose sessions are counted to know what a fair share is.
+const COUNTED: usize = 64;
+/// A suspect key is checked within moments: whoever is warm there looks again this often ..
+const SUSPECT_STEP: Duration = Duration::from_millis(200);
+/// .. for this long.
+const SUSPECT_WAIT: Duration = Duration::from_secs(2);
+/// Of a conversation that we do not know, so much is expected to be warm at its rendezvous home.
+const PRIOR: f64 = 0.8;
+/// Dollars: a larger prompt than the account's whole limit is sent only when there is nowhere else.
+const NEVER: f64 = 10.0;
+/// Dollars for a place lower in the rendezvous order: replicas agree on ties.
+const RANK: f64 = 1e-6;
+
+/// One who was weighed.
+pub(super) struct Candidate<'n> {
+    pub(super) node: &'n Node,
+    pub(super) facts: Facts,
+    pub(super) terms: Terms,
+    pub(super) need: Need,
+    /// The prompt is larger than the account's limit.
+    pub(super) never: bool,
+    pub(super) pending: Option<(u32, Arc<Leader>)>,
+    /// Dollars beyond the terms: ties, and what should not be.
+    extra: f64,
+}
+
+impl Candidate<'_> {
+    pub(super) fn cost(&self) -> f64 {
+        self.terms.total() + self.extra
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.facts.wait.is_zero()
+    }
+}
+
+/// Those who were weighed for one request.
+pub(super) struct Candidates<'a, 'n> {
+    ask: &'a Ask<'a>,
+    nodes: &'n Nodes,
+    weights: &'a Weights,
+    place: Option<&'a Reservation>,
+    known: Option<&'a Known>,
+    found: Found,
+    now: Moment,
+    shares: Option<Shares>,
+    /// Where an unknown conversation is most likely warm.
+    prior: Option<u64>,
+    pub(super) list: SmallVec<[Candidate<'n>; 4]>,
+}
+
+impl<'a, 'n> Candidates<'a, 'n> {
+    pub(super) fn new(
+        ask: &'a Ask<'a>,
+        nodes: &'n Nodes,
+        weights: &'a Weights,
+        (known, place): (Option<&'a Known>, Option<&'a Reservation>),
+        found: Found,
+        now: Moment,
+    ) -> Self {
+        let mut new = Self {
+            ask,
+            nodes,
+            weights,
+            place,
+            known,
+            found,
+            now,
+            shares: None,
+            prior: None,
+            list: SmallVec::new(),
+        };
+        new.prior = new.likely_home();
+        new
+    }
+
+    /// The most of the prompt that is warm anywhere.
+    pub(super) fn warmest(&self) -> u32 {
+        self.found.first().map_or(0, |warmth| warmth.tokens)
+    }
+
+    /// Only this one.
+    pub(super) fn only(&mut self, node: &'n Node) {
+        self.add(node, 0.0);
+    }
+
+    /// Where most of the prompt is warm, and where the session was last. Nothing can beat the
+    /// warmest of them if it can start at once: what is colder costs more.
+    pub(super) fn warm(&mut self) {
+        let half = self.ask.prompt.tokens / 2;
+        let warm: SmallVec<[u64; 4]> =
+            self.found.iter().filter(|warmth| warmth.tokens > half).map(|warmth| warmth.domain).collect();
+        for domain in warm {
+            self.add_domain(domain, 2);
+        }
+        let home = self.known.map(|known| known.home.id).or(self.prior);
+        if let Some(home) = home.and_then(|home| self.nodes.by_id(home)) {
+            self.add(home, 0.0);
+        }
+    }
+
+    /// Everybody else who can win.
+    pub(super) fn others(&mut self) {
+        let nodes = self.nodes;
+        let shares = Shares::count(nodes);
+        for candidate in &mut self.list {
+            candidate.facts.over_share = !candidate.facts.is_home && shares.are_exceeded(candidate.node);
+            candidate.terms = candidate.facts.weigh(&self.ask.price, self.weights);
+        }
+        self.shares = Some(shares);
+        let (ask, now) = (self.ask, self.now);
+        let top = nodes.top(ask.seed, RENDEZVOUS, |node| can_serve(ask, node, now));
+        for (rank, node) in (0_u32..).zip(top) {
+            self.add(node, RANK * f64::from(rank));
+        }
+        if nodes.all().len() <= SMALL {
+            for node in nodes.all() {
+                self.add(node, RANK * f64::from(SMALL as u32));
+            }
+            return;
+        }
+        let shared: SmallVec<[u64; SHARED]> =
+            self.found.iter().map(|warmth| warmth.domain).take(SHARED).collect();
+        for domain in shared {
+            self.add_domain(domain, 1);
+        }
+        self.add_idle();
+    }
+
+    /// The least utilised of a few that the seed picks: over all requests, that finds the idle ones.
+    fn add_idle(&mut self) {
+        let all = self.nodes.all();
+        let count = u64::try_from(all.len()).unwrap_or(u64::MAX).max(1);
+        let mut sample: SmallVec<[(f32, &'n Node); SAMPLE]> = (0..SAMPLE as u64)
+            .filter_map(|n| {
+                let at = self.ask.seed.rotate_left(23).wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                let node = all.get(usize::try_from(at % count).ok()?)?;
+                can_serve(self.ask, node, self.now).then(|| (self.outlook(node, 0).utilisation, node))
+            })
+            .collect();
+        sample.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, node) in sample.into_iter().take(IDLE) {
+            self.add(node, RANK * f64::from(RENDEZVOUS as u32));
+        }
+    }
+
+    /// The best few endpoints of a cache domain.
+    fn add_domain(&mut self, domain: u64, most: usize) {
+        let nodes = self.nodes;
+        let mut added = 0;
+        for node in nodes.of_cache(domain) {
+            if added >= most {
+                break;
+            }
+            added += usize::from(self.add(node, 0.0));
+        }
+    }
+
+    fn outlook(&self, node: &Node, warm: u32) -> Outlook {
+        let tokens = u64::from(self.ask.prompt.tokens);
+        let need = Need { input: tokens, cached: u64::from(warm).min(tokens) };
+        // Who waits at another queue is a newcomer here.
+        let who = self.place.map_or(Standing::New(self.ask.flow), Standing::Waiting);
+        node.endpoint.outlook(self.ask.lane, &need, who, self.now)
+    }
+
+    /// Weighs `node`, if it can serve the request at all. Whether it is among the candidates now.
+    fn add(&mut self, node: &'n Node, rank: f64) -> bool {
+        if self.list.iter().any(|other| other.node.id() == node.id()) {
+            return true;
+        }
+        let ask = self.ask;
+        if is_ruled_out(ask, &node.endpoint) {
+            return false;
+        }
+        let is_home = self.known.is_some_and(|known| known.home.id == node.id());
+        let domain = node.endpoint.cache_id();
+        let here = self.found.iter().find(|warmth| warmth.domain == domain);
+        let warm = here.map_or(0, |warmth| warmth.tokens).max(self.expected(node));
+        let Some(closed) = self.closed(node, warm, is_home) else { return false };
+        let outlook = self.outlook(node, warm);
+        let facts = Facts {
+            warm,
+            tokens: ask.prompt.tokens,
+            wait: if outlook.never { closed } else { outlook.wait.max(closed) },
+            utilisation: f64::from(outlook.utilisation),
+            is_home,
+            // Whoever is there already takes no more of it.
+            over_share: !is_home && self.shares.as_ref().is_some_and(|shares| shares.are_exceeded(node)),
+            loses_thinking: self.loses_thinking(node),
+        };
+        let terms = facts.weigh(&ask.price, self.weights);
+        let tokens = u64::from(ask.prompt.tokens);
+        self.list.push(Candidate {
+            node,
+            facts,
+            terms,
+            need: Need { input: tokens, cached: u64::from(warm).min(tokens) },
+            never: outlook.never,
+            pending: here.and_then(|warmth| warmth.pending.clone()),
+            extra: rank + if outlook.never { NEVER } else { 0.0 },
+        });
+        true
+    }
+
+    /// How long `node` is closed for reasons other than its buckets; `None`: it cannot serve this.
+    fn closed(&self, node: &Node, warm: u32, is_home: bool) -> Option<Duration> {
+        let available = node.endpoint.availability(self.ask.lane, self.now);
+        let cares = is_home || warm > self.ask.prompt.tokens / 2;
+        match available {
+            Availability::Ready | Availability::HalfOpen => Some(Duration::ZERO),
+            // Something speaks against its key: good enough for whoever is warm there, or pinned.
+            Availability::Suspect => (cares || self.ask.pin.is_some()).then_some(Duration::ZERO),
+            Availability::SuspectBusy => {
+                (cares && self.ask.waited + SUSPECT_STEP <= SUSPECT_WAIT).then_some(SUSPECT_STEP)
+            }
+            Availability::Short { until }
+            | Availability::Paced { until }
+            | Availability::Cooling { until } => Some(self.now.until(until)),
+            Availability::FailureOpen { .. }
+            | Availability::TrialBusy
+            | Availability::Barred { .. }
+            | Availability::Unhealthy
+            | Availability::Quarantined
+            | Availability::Drained => None,
+        }
+    }
+
+    /// A conversation that goes on, but not that we know of (a restart, another replica), is most
+    /// likely warm where rendezvous puts it on every replica.
+    fn likely_home(&self) -> Option<u64> {
+        let ask = self.ask;
+        let unknown = self.known.is_none() && ask.has_history && ask.session.is_some();
+        if !unknown || self.warmest() > ask.prompt.tokens / 2 || ask.prompt.probes().is_empty() {
+            return None;
+        }
+        self.nodes.best(ask.seed, |node| !is_ruled_out(ask, &node.endpoint)).map(Node::id)
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32")]
+    fn expected(&self, node: &Node) -> u32 {
+        if self.prior == Some(node.id()) { (f64::from(self.ask.prompt.tokens) * PRIOR) as u32 } else { 0 }
+    }
+
+    /// Thinking is signed for an organisation; others drop it silently, or refuse (providers 0.4).
+    fn loses_thinking(&self, node: &Node) -> bool {
+        if !self.ask.signed_thinking {
+            return false;
+        }
+        let home = self.known.and_then(|known| self.nodes.by_id(known.home.id));
+        home.is_some_and(|home| {
+            let org = |node: &Node| -> DomainName { node.endpoint.rate_domain().name().clone() };
+            home.id() != node.id() && org(home) != org(node)
+        })
+    }
+}
+
+/// How many sessions are where, so that no account is the home of nearly all of them: its outage
+/// would be everybody's.
+struct Shares {
+    /// Sessions an endpoint may hold before cold ones rather go elsewhere.
+    endpoint: u64,
+    /// The same for a rate domain.
+    domain: u64,
+    by_domain: SmallVec<[u64; 16]>,
+}
+
+impl Shares {
+    /// Of large rings only the first few are counted, and nothing is said of their domains.
+    fn count(nodes: &Nodes) -> Self {
+        let all = nodes.all();
+        let counted = all.get(..COUNTED).unwrap_or(all);
+        let mut by_domain: SmallVec<[u64; 16]> = SmallVec::new();
+        by_domain.resize(nodes.domains().len(), 0);
+        for node in counted {
+            if let Some(domain) = by_domain.get_mut(node.domain) {
+                *domain += sessions(node);
+            }
+        }
+        let sum: u64 = by_domain.iter().sum();
+        let is_whole = counted.len() == all.len();
+        let domain = if is_whole { share(sum, by_domain.len()) } else { u64::MAX };
+        let active = sum * (all.len() as u64) / (counted.len().max(1) as u64);
+        Self { endpoint: share(active, all.len()), domain, by_domain }
+    }
+
+    fn are_exceeded(&self, node: &Node) -> bool {
+        sessions(node) > self.endpoint
+            || self.by_domain.get(node.domain).is_some_and(|&sessions| sessions > self.domain)
+    }
+}
+
+/// A quarter of the sessions, or one and a half times what is fair where that is more.
+fn share(active: u64, of: usize) -> u64 {
+    if of < 3 {
+        return u64::MAX;
+    }
+    (active / 4).max(3 * active / (2 * of as u64))
+}
+
+fn sessions(node: &Node) -> u64 {
+    u64::from(node.endpoint.sessions())
+}
+
+/// This request failed there before, for another reason than limits.
+pub(super) fn is_ruled_out(ask: &Ask<'_>, endpoint: &Endpoint) -> bool {
+    ask.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
+}
+
+/// It is open, or its limits will open it.
+fn can_serve(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
+    let available = node.endpoint.availability(ask.lane, now);
+    let open = matches!(available, Availability::Ready | Availability::HalfOpen);
+    (open || available.reopens().is_some()) && !is_ruled_out(ask, &node.endpoint)
+}
