@@ -89,15 +89,15 @@ impl Default for Habits {
             even: false,
             callers: 1,
             shared: 18_000,
-            opening: Spread::new(1_500.0, 8_000.0),
+            opening: Spread::new(6_000.0, 20_000.0),
             tool_gap: Spread::new(3.0, 40.0),
             human_gap: Spread::new(70.0, 900.0),
             human: 0.10,
             spawning: 0.06,
-            results: Spread::new(1_250.0, 7_500.0),
-            reading: 1.5,
-            sub_results: Spread::new(900.0, 5_000.0),
-            output: Spread::new(300.0, 1_300.0),
+            results: Spread::new(850.0, 5_400.0),
+            reading: 3.0,
+            sub_results: Spread::new(700.0, 3_900.0),
+            output: Spread::new(500.0, 2_500.0),
             most: 160_000,
         }
     }
@@ -244,7 +244,7 @@ impl Maker<'_> {
             Maker { habits: self.habits, model: self.model, seed: self.seed, rng, trace: self.trace, agent: n };
         let kind = 1 + maker.rng.u64(..SUB_KINDS);
         let prefix = maker.shared_prefix(SUB_SHARED, kind);
-        let opening = maker.rng.u64(500..2_500);
+        let opening = maker.rng.u64(1_000..6_000);
         let mut thread = maker.open(prefix, opening);
         let turns = maker.rng.u64(4..=14);
         let mut gap = Duration::from_millis(maker.rng.u64(50..500));

@@ -69,6 +69,9 @@ impl Outcome {
         self.minutes.iter().copied().max().unwrap_or(0)
     }
 
+    /// tmp
+    pub fn five(&self) -> Vec<u64> { self.minutes.chunks(5).map(|c| c.iter().sum::<u64>()/5).collect() }
+
     /// The share of input tokens that was read from a cache.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
