@@ -10,6 +10,7 @@ fn main() {
         let limits: Vec<u64> = cond.accounts.iter().map(|a| a.itpm).collect();
         let oracle = Policy::Oracle5m.run(&trace, &cond, seed, &|| ());
         println!("   busiest min {:.0}% of limits", oracle.busiest_minute() as f64*100.0/limits.iter().sum::<u64>() as f64);
+        println!("   {:?}", oracle.five().iter().map(|n| n*100/limits.iter().sum::<u64>()).take(20).collect::<Vec<_>>());
         for p in Policy::ALL.iter().skip(1) {
             let t = std::time::Instant::now();
             let o = p.run(&trace, &cond, seed, &|| ());

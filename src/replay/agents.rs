@@ -94,8 +94,8 @@ impl Default for Habits {
             human_gap: Spread::new(70.0, 900.0),
             human: 0.10,
             spawning: 0.06,
-            results: Spread::new(850.0, 5_400.0),
-            reading: 3.0,
+            results: Spread::new(950.0, 6_000.0),
+            reading: 2.0,
             sub_results: Spread::new(700.0, 3_900.0),
             output: Spread::new(500.0, 2_500.0),
             most: 160_000,
@@ -166,7 +166,7 @@ impl Maker<'_> {
         let turns = if habits.even {
             habits.turns
         } else {
-            self.rng.u64(habits.turns / 2..=habits.turns + habits.turns / 2).max(1)
+            self.rng.u64(habits.turns * 3 / 4..=habits.turns + habits.turns / 4).max(1)
         };
         let mut gap = Duration::ZERO;
         for n in 0..turns {
