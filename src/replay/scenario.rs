@@ -94,7 +94,7 @@ fn team50() -> Habits {
 }
 
 fn tight100() -> Habits {
-    Habits { agents: 100, turns: 40, callers: 10, start_over: Duration::from_secs(180), ..Habits::default() }
+    Habits { agents: 100, turns: 40, callers: 10, start_over: Duration::from_secs(120), ..Habits::default() }
 }
 
 fn tight(itpm: u64) -> Conditions {
