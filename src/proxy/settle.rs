@@ -9,7 +9,7 @@ use super::{denial, exchange::Exchange};
 use crate::{
     clock,
     dialect::TtlAsked,
-    routing::{InputFacts, TurnFacts},
+    routing::{InputFacts, Record, TurnFacts},
     session::{self, Verdict},
     telemetry::Metrics,
     types::{CacheBreak, Family, IdSource, NanoUsd, Outcome, Reason, Receipt, SessionKey, Timings, Usage},
@@ -79,7 +79,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         },
     };
     Metrics::global().book(&receipt);
-    log(&receipt);
+    log(&receipt, &x.record);
     x.reading = None;
 }
 
@@ -142,7 +142,7 @@ fn learn(x: &Exchange, session: Option<SessionKey>) {
 }
 
 /// One line a request, with the field names of the OpenTelemetry GenAI conventions where they exist.
-fn log(r: &Receipt) {
+fn log(r: &Receipt, record: &Record) {
     let millis = |d: Duration| d.as_secs_f64() * 1e3;
     tracing::info!(
         request_id = %r.id,
@@ -159,6 +159,8 @@ fn log(r: &Receipt) {
         break_at = r.cache_break.map(|broken| broken.at.to_string()),
         break_tokens = r.cache_break.map(|broken| broken.tokens),
         break_usd = r.cache_break.and_then(|broken| broken.cost).map(NanoUsd::as_usd),
+        prompt_tokens = record.tokens,
+        weighed = %record,
         status = r.status,
         care = r.care.any().then(|| r.care.to_string()),
         outcome = r.outcome.label(),

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{exchange::Exchange, identify::Identified};
+use super::{care::Plans, exchange::Exchange, identify::Identified};
 use crate::{
     dialect::TtlAsked,
     routing::{Price, Prompt, PromptFacts, USUAL_RATES},
@@ -10,7 +10,13 @@ use crate::{
 };
 
 /// The prompt of a call of about `tokens` tokens, and its price.
-pub(super) fn prompt(x: &Exchange, operation: Operation, who: &Identified, tokens: u64) -> (Prompt, Price) {
+pub(super) fn prompt(
+    x: &Exchange,
+    operation: Operation,
+    who: &Identified,
+    care: &Plans,
+    tokens: u64,
+) -> (Prompt, Price) {
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
     let upstream = x.upstream_model.as_ref().map_or("", |model| model.as_str());
     let rates = x.snapshot.prices.rates(upstream, u64::from(tokens)).unwrap_or(USUAL_RATES);
@@ -19,12 +25,14 @@ pub(super) fn prompt(x: &Exchange, operation: Operation, who: &Identified, token
     // Counting tokens takes none from the limits.
     let tokens = if operation == Operation::CountTokens { 0 } else { tokens };
     // The endpoints of a model speak one family; where their cache rules differ, the first speaks for all.
-    let cache = who.model.endpoints.first().map(|endpoint| endpoint.provider().params.cache);
-    let (Some(identity), Some(cache), true) = (&x.identity, cache, operation.generates()) else {
+    let provider = who.model.endpoints.first().map(|endpoint| &endpoint.provider().params);
+    let (Some(identity), Some(provider), true) = (&x.identity, provider, operation.generates()) else {
         return (Prompt::opaque(tokens), price);
     };
+    let care = care.care(provider, true);
     let facts = PromptFacts {
-        cache,
+        marks: &care.marks,
+        cache: provider.cache,
         model: xxh3_64(upstream.as_bytes()),
         settings: who.view.settings.all,
         message_settings: who.view.settings.messages,

@@ -137,7 +137,8 @@ impl<'a, 'n> Candidates<'a, 'n> {
         let nodes = self.nodes;
         let shares = Shares::count(nodes);
         for candidate in &mut self.list {
-            candidate.facts.over_share = !candidate.facts.is_home && shares.are_exceeded(candidate.node);
+            let comes = self.comes_to(candidate.node, candidate.facts.warm);
+            candidate.facts.over_share = comes && shares.are_exceeded(candidate.node);
             candidate.terms = candidate.facts.weigh(&self.ask.price, self.weights);
         }
         self.shares = Some(shares);
@@ -218,8 +219,8 @@ impl<'a, 'n> Candidates<'a, 'n> {
             wait: if outlook.never { closed } else { outlook.wait.max(closed) },
             utilisation: f64::from(outlook.utilisation),
             is_home,
-            // Whoever is there already takes no more of it.
-            over_share: !is_home && self.shares.as_ref().is_some_and(|shares| shares.are_exceeded(node)),
+            over_share: self.comes_to(node, warm)
+                && self.shares.as_ref().is_some_and(|shares| shares.are_exceeded(node)),
             loses_thinking: self.loses_thinking(node),
         };
         let terms = facts.weigh(&ask.price, self.weights);
@@ -273,6 +274,16 @@ impl<'a, 'n> Candidates<'a, 'n> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32")]
     fn expected(&self, node: &Node) -> u32 {
         if self.prior == Some(node.id()) { (f64::from(self.ask.prompt.tokens) * PRIOR) as u32 } else { 0 }
+    }
+
+    /// The session would make its home there, free to choose another: it has none that is warm, or
+    /// would pay for its prompt anew. (A new one of a fleet finds most of its prompt warm wherever
+    /// the others are, which is how all of them would end up at one account.)
+    fn comes_to(&self, node: &Node, warm: u32) -> bool {
+        let settled = self.known.is_some_and(|known| known.home.is_warm(self.now));
+        let is_home = self.known.is_some_and(|known| known.home.id == node.id());
+        let expected = self.prior == Some(node.id());
+        !is_home && !expected && (!settled || warm <= self.ask.prompt.tokens / 2)
     }
 
     /// Thinking is signed for an organisation; others drop it silently, or refuse (providers 0.4).

@@ -1,6 +1,6 @@
 //! Why a request went where it went: the candidates with their terms, as a value.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -31,6 +31,23 @@ pub struct Record {
     pub candidates: SmallVec<[Weighed; 4]>,
     /// Which of them was taken.
     pub chosen: Option<usize>,
+}
+
+/// Compact, for a log line: `a1*88000+2.5s=0.0312 b2:0=0.3300` is the candidates with warm tokens,
+/// wait and dollars; a star behind the one that was taken.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, weighed) in self.candidates.iter().enumerate() {
+            let space = if at == 0 { "" } else { " " };
+            let taken = if self.chosen == Some(at) { '*' } else { ':' };
+            write!(f, "{space}{}{taken}{}", weighed.endpoint, weighed.warm)?;
+            if !weighed.wait.is_zero() {
+                write!(f, "+{:.1}s", weighed.wait.as_secs_f64())?;
+            }
+            write!(f, "={:.4}", weighed.terms.total())?;
+        }
+        Ok(())
+    }
 }
 
 impl Record {

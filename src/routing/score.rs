@@ -19,7 +19,7 @@ pub struct Weights {
     pub crowding: f64,
     /// Dollars that staying where the session was last is worth: a tie-break.
     pub home: f64,
-    /// Dollars for a cold prompt at an account that has its share of sessions already.
+    /// Dollars for one more session at an account that has its share of them already.
     pub share: f64,
     /// Dollars for moving a session whose signed thinking the next account may drop or refuse.
     pub thinking: f64,
@@ -117,7 +117,7 @@ pub(super) struct Facts {
     pub(super) utilisation: f64,
     /// The session was there last.
     pub(super) is_home: bool,
-    /// It has more than its share of sessions.
+    /// The session would come to an account that has its share of them already.
     pub(super) over_share: bool,
     /// Signed thinking would be lost.
     pub(super) loses_thinking: bool,
@@ -148,7 +148,7 @@ impl Facts {
         if self.is_home {
             other -= weights.home;
         }
-        if self.over_share && self.is_cold() {
+        if self.over_share {
             other += weights.share;
         }
         if self.loses_thinking {

@@ -286,8 +286,13 @@ fn endpoints_that_turn_out_to_be_one_account_keep_the_lower_level_and_the_strict
 #[test]
 fn what_is_known_of_limits_survives_a_restart_by_name() {
     let build = || {
-        let model =
-            ModelParams { name: "m".into(), endpoints: vec!["a".into()], upstream_name: None, class: None, long_cache: false };
+        let model = ModelParams {
+            name: "m".into(),
+            endpoints: vec!["a".into()],
+            upstream_name: None,
+            class: None,
+            long_cache: None,
+        };
         let pool = pool(&[("a", "org")]);
         let table = ModelTable::build(vec![model], &pool).unwrap();
         let lane =

@@ -82,7 +82,7 @@ async fn a_body_of_any_size_arrives_as_it_was_sent_however_it_was_sent() {
 async fn a_body_arrives_again_as_it_was_sent_when_the_first_account_fails() {
     let sim = roomy().await;
     let gateway = Setup::over(&sim)
-        .provider("retry_budget_percent = 100\n[provider.cooling]\ndefault_429 = \"100ms\"\npace = \"0ms\"")
+        .provider("routing = \"pinned\"\nretry_budget_percent = 100\n[provider.cooling]\ndefault_429 = \"100ms\"\npace = \"0ms\"")
         .start()
         .await;
     let faults = [Fault::ServerError, Fault::RateLimited { hint: RetryHint::None }, Fault::ResetBeforeHeader];

@@ -84,7 +84,10 @@ async fn all(asks: impl IntoIterator<Item = Ask>) -> Vec<Reply> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_session_waits_a_short_429_out_where_it_is_warm() {
-    let (sim, gateway) = start().await;
+    let sim = sim_with(no_limits).await;
+    // By cost a prompt of a few words would rather move than wait a second.
+    let pinned = format!("routing = \"pinned\"\n{QUICK}");
+    let gateway = Setup::over(&sim).provider(&pinned).start().await;
     for dialect in Dialect::ALL {
         let ask = gateway.ask(dialect).session(dialect.label());
         let home = ask.send().await.assert_ok().endpoint().to_owned();

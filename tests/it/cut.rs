@@ -88,7 +88,7 @@ async fn a_client_that_leaves_a_held_stream_cancels_the_provider() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_while_it_waits_for_its_account_gives_its_place_back() {
     let sim = sim().await;
-    let gateway = Setup::over(&sim).start().await;
+    let gateway = Setup::over(&sim).provider("routing = \"pinned\"").start().await;
     for (n, http2) in [false, true].into_iter().enumerate() {
         let ask = gateway.ask(Dialect::Anthropic).session(&format!("w{n}")).http2(http2);
         let home = ask.send().await.assert_ok().endpoint().to_owned();

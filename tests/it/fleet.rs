@@ -212,11 +212,11 @@ fn assert_fair(sim: &Sim, what: &str, run: &Run) {
         *held.entry(&account.organization).or_default() += 1;
     }
     let all: usize = held.values().sum();
-    let fair = all as f64 / held.len() as f64;
     println!("  sessions by organisation: {held:?}");
+    // Where the opening is warm already there is room for more of its kind, but of three organisations
+    // none is the home of more than half: its outage would be nearly everybody's.
     for (organisation, sessions) in held {
-        let off = (sessions as f64 - fair).abs() / fair;
-        assert!(off <= 0.4, "{what}: `{organisation}` holds {sessions} of {all} sessions");
+        assert!(sessions <= all / 2 + 2, "{what}: `{organisation}` holds {sessions} of {all} sessions");
     }
 }
 

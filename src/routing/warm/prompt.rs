@@ -47,7 +47,9 @@ pub struct Probe {
 
 /// What a [`Prompt`] is made of besides its chain.
 #[derive(Clone, Copy, Debug)]
-pub struct PromptFacts {
+pub struct PromptFacts<'a> {
+    /// The breakpoints in the chain's order: which point, and the life that it asks for.
+    pub marks: &'a [(usize, TtlAsked)],
     /// The rules of the provider's cache.
     pub cache: CacheLife,
     /// Hash of the model as the provider knows it.
@@ -58,7 +60,7 @@ pub struct PromptFacts {
     pub message_settings: u64,
     /// Tokens of the whole prompt, estimated.
     pub tokens: u32,
-    /// The longest life that a marker asks for.
+    /// The longest life that is asked for: what holds where there are no breakpoints.
     pub ttl: TtlAsked,
 }
 
@@ -76,7 +78,7 @@ pub struct Prompt {
 impl Prompt {
     /// Reads a chain by the rules of its provider.
     #[must_use]
-    pub fn of(chain: &PrefixChain, facts: &PromptFacts) -> Self {
+    pub fn of(chain: &PrefixChain, facts: &PromptFacts<'_>) -> Self {
         let points = &chain.points;
         let reader = Reader { facts, bytes: points.last().map_or(0, |point| point.bytes) };
         let mut prompt = Self {
@@ -88,13 +90,12 @@ impl Prompt {
         match facts.cache.rule {
             CacheRule::Never => {}
             CacheRule::Marked => {
-                let at = |n: &usize| points.get(*n).is_some_and(|point| point.breakpoint);
-                let all: SmallVec<[usize; 8]> = (0..points.len()).filter(at).collect();
-                let last = all.len().saturating_sub(MAX_MARKS);
-                prompt.read(points, &reader, all.get(last..).unwrap_or_default(), LOOK_BACK);
+                let last = facts.marks.len().saturating_sub(MAX_MARKS);
+                prompt.read(points, &reader, facts.marks.get(last..).unwrap_or_default(), LOOK_BACK);
             }
             CacheRule::Anywhere => {
-                let ends = ends(points);
+                let ends: SmallVec<[(usize, TtlAsked); MAX_MARKS]> =
+                    ends(points).into_iter().map(|at| (at, facts.ttl)).collect();
                 prompt.read(points, &reader, &ends, MAX_PROBES);
             }
         }
@@ -119,11 +120,17 @@ impl Prompt {
         &self.probes
     }
 
-    fn read(&mut self, points: &[PrefixPoint], reader: &Reader<'_>, marks: &[usize], back: usize) {
-        let deep = |n: &usize| points.get(*n).is_some_and(|point| reader.is_deep_enough(point));
-        let marks: SmallVec<[usize; 8]> = marks.iter().copied().filter(deep).collect();
+    fn read(
+        &mut self,
+        points: &[PrefixPoint],
+        reader: &Reader<'_>,
+        marks: &[(usize, TtlAsked)],
+        back: usize,
+    ) {
+        let deep = |(n, _): &(usize, TtlAsked)| points.get(*n).is_some_and(|p| reader.is_deep_enough(p));
+        let marks: SmallVec<[(usize, TtlAsked); MAX_MARKS]> = marks.iter().copied().filter(deep).collect();
         let mut lowest = usize::MAX;
-        for &mark in marks.iter().rev() {
+        for &(mark, _) in marks.iter().rev() {
             let seen = lowest;
             for at in (0..=mark).rev().take(back).skip_while(|at| *at >= seen) {
                 if self.probes.len() >= MAX_PROBES {
@@ -135,8 +142,8 @@ impl Prompt {
                 lowest = at;
             }
         }
-        let made = marks.iter().filter_map(|&at| points.get(at)).map(|point| reader.mark(point));
-        self.marks = made.collect();
+        let mark = |&(at, ttl): &(usize, TtlAsked)| Some(reader.mark(points.get(at)?, ttl));
+        self.marks = marks.iter().filter_map(mark).collect();
     }
 }
 
@@ -159,7 +166,7 @@ fn ends(points: &[PrefixPoint]) -> SmallVec<[usize; MAX_MARKS]> {
 }
 
 struct Reader<'a> {
-    facts: &'a PromptFacts,
+    facts: &'a PromptFacts<'a>,
     bytes: u64,
 }
 
@@ -190,9 +197,9 @@ impl Reader<'_> {
         self.tokens(point) >= self.facts.cache.min_tokens
     }
 
-    fn mark(&self, point: &PrefixPoint) -> Mark {
+    fn mark(&self, point: &PrefixPoint, ttl: TtlAsked) -> Mark {
         let cache = &self.facts.cache;
-        let life = if self.facts.ttl == TtlAsked::Long { cache.long } else { cache.short };
+        let life = if ttl == TtlAsked::Long { cache.long } else { cache.short };
         Mark {
             key: self.key(point),
             tokens: self.tokens(point),
