@@ -9,30 +9,28 @@ use smallvec::SmallVec;
 use super::trace::{Agent, Turn};
 use crate::{
     clock::Moment,
-    sim::{Chain, Refused},
+    sim::Refused,
     types::Usage,
 };
 
 /// A request that wants to go somewhere.
 #[derive(Clone, Copy)]
-pub struct Call<'a> {
+pub(super) struct Call<'a> {
     /// The agent, which has one request at a time.
-    pub id: usize,
+    pub(super) id: usize,
     /// Its nature and its prompts.
-    pub agent: &'a Agent,
+    pub(super) agent: &'a Agent,
     /// How many turns of it were before.
-    pub number: usize,
+    pub(super) number: usize,
     /// This turn.
-    pub turn: &'a Turn,
-    /// The prompt, as a cache would see it.
-    pub chain: &'a Chain,
+    pub(super) turn: &'a Turn,
     /// How often the client has sent this turn before and was denied.
-    pub denied: u32,
+    pub(super) denied: u32,
 }
 
 /// What becomes of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub(super) enum Answer {
     /// It goes to this account now.
     Go(usize),
     /// It is held; ask again then, unless it is woken before.
@@ -43,7 +41,7 @@ pub enum Answer {
 
 /// The no that a client is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Denial {
+pub(super) enum Denial {
     /// 429; come back after so many seconds, where it is said.
     Limited {
         /// `retry-after`.
@@ -54,13 +52,13 @@ pub enum Denial {
 }
 
 /// Requests that were held and must be asked about now.
-pub type Woken = SmallVec<[usize; 8]>;
+pub(super) type Woken = SmallVec<[usize; 8]>;
 
 /// The headers of an answer, made when they are asked for.
-pub type Headers<'a> = &'a mut dyn FnMut() -> HeaderMap;
+pub(super) type Headers<'a> = &'a mut dyn FnMut() -> HeaderMap;
 
 /// Chooses accounts.
-pub trait Chooser {
+pub(super) trait Chooser {
     /// A request has come.
     fn arrived(&mut self, call: &Call<'_>, now: Moment) -> Answer;
 
@@ -77,19 +75,17 @@ pub trait Chooser {
         now: Moment,
     ) -> Answer;
 
-    /// The first byte of its answer: which of those who are held shall be asked about?
-    fn answered(
-        &mut self,
-        call: &Call<'_>,
-        account: usize,
-        usage: &Usage,
-        headers: Headers<'_>,
-        now: Moment,
-    ) -> Woken;
+    /// The first byte of its answer.
+    fn answered(&mut self, call: &Call<'_>, account: usize, headers: Headers<'_>, now: Moment);
 
     /// Its answer is complete.
-    fn finished(&mut self, call: &Call<'_>, account: usize, usage: &Usage, now: Moment) -> Woken;
+    fn finished(&mut self, call: &Call<'_>, account: usize, usage: &Usage, now: Moment);
 
     /// The operator has changed which accounts there are.
     fn listed(&mut self, accounts: &[bool], now: Moment);
+
+    /// Which of those who are held must be asked about at once?
+    fn woken(&mut self) -> Woken {
+        Woken::new()
+    }
 }

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use fastrand::Rng;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Moment, UnixTime},
-    sim::{Chain, Keeping, Look, Provider, Refused, Told},
+    sim::{Account, Chain, Keeping, Look, Model, Provider, Refused, Told},
     types::Usage,
 };
 
@@ -29,21 +29,21 @@ const REFUSAL: Duration = Duration::from_millis(100);
 
 /// What a run is made of.
 #[derive(Clone, Copy)]
-pub struct World<'a> {
+pub(super) struct World<'a> {
     /// What agents do.
-    pub trace: &'a Trace,
+    pub(super) trace: &'a Trace,
     /// What they meet.
-    pub conditions: &'a Conditions,
+    pub(super) conditions: &'a Conditions,
     /// Where chance comes from.
-    pub seed: u64,
+    pub(super) seed: u64,
     /// Caches forget nothing and show it at once: no provider, but a bound.
-    pub ideal: bool,
+    pub(super) ideal: bool,
     /// Told of each finished request.
-    pub tell: &'a (dyn Fn() + Sync),
+    pub(super) tell: &'a (dyn Fn() + Sync),
 }
 
 /// Runs all agents to their end.
-pub fn run(world: World<'_>, chooser: &mut dyn Chooser) -> Outcome {
+pub(super) fn run(world: World<'_>, chooser: &mut dyn Chooser) -> Outcome {
     let mut engine = Engine::new(world);
     engine.begin(chooser);
     while let Some(Reverse((at, _, event))) = engine.events.pop() {
@@ -53,6 +53,9 @@ pub fn run(world: World<'_>, chooser: &mut dyn Chooser) -> Outcome {
         }
         engine.now = at;
         engine.handle(event, chooser);
+        for agent in chooser.woken() {
+            engine.again(agent, chooser);
+        }
         if engine.left == 0 {
             break;
         }
@@ -239,8 +242,9 @@ impl<'a> Engine<'a> {
         let account = self.states[agent].account;
         let model = self.world.trace.agents[agent].model;
         let (provider, now) = (&mut self.provider, self.now);
+        let accounts = &self.world.conditions.accounts;
         let mut headers = || {
-            let mut map = limits(provider, account, model, now);
+            let mut map = limits(provider, &accounts[account], account, model, now);
             if let Some(seconds) = why.retry_after() {
                 map.insert(http::header::RETRY_AFTER, seconds.into());
             }
@@ -262,14 +266,12 @@ impl<'a> Engine<'a> {
         let waited = started.since(state.asked.unwrap_or(*started));
         self.outcome.admitted(account, &usage, who.model, started.since(EPOCH), waited);
         let (provider, now) = (&mut self.provider, self.now);
-        let mut headers = || limits(provider, account, who.model, now);
+        let accounts = &self.world.conditions.accounts;
+        let mut headers = || limits(provider, &accounts[account], account, who.model, now);
         let call = call(self.world.trace, &self.states, agent);
-        let woken = chooser.answered(&call, account, &usage, &mut headers, now);
+        chooser.answered(&call, account, &mut headers, now);
         let output = who.turns[self.states[agent].turn].output;
         self.at(self.now + Duration::from_secs(output) / OUTPUT_RATE, Event::Done(agent));
-        for other in woken {
-            self.again(other, chooser);
-        }
     }
 
     fn done(&mut self, agent: usize, chooser: &mut dyn Chooser) {
@@ -280,7 +282,7 @@ impl<'a> Engine<'a> {
         self.provider.produced(account, who.model, turn.output, self.now);
         let usage = Usage { output: turn.output, ..look.usage };
         let call = call(self.world.trace, &self.states, agent);
-        let woken = chooser.finished(&call, account, &usage, self.now);
+        chooser.finished(&call, account, &usage, self.now);
         (self.world.tell)();
         let state = &mut self.states[agent];
         state.turn += 1;
@@ -291,9 +293,6 @@ impl<'a> Engine<'a> {
             self.at(self.now + first.gap, Event::Arrive(child));
         }
         self.go_on(agent);
-        for other in woken {
-            self.again(other, chooser);
-        }
     }
 
     /// The next turn, when nobody is waited for; the parent's, when this was its last child's last.
@@ -373,19 +372,28 @@ fn call<'a>(trace: &'a Trace, states: &'a [State], agent: usize) -> Call<'a> {
         agent: who,
         number: state.turn,
         turn: &who.turns[state.turn],
-        chain: &state.chain,
         denied: state.denied,
     }
 }
 
-fn limits(provider: &mut Provider, account: usize, model: &crate::sim::Model, now: Moment) -> HeaderMap {
+/// The headers of an answer: whose account it was, and what is left of its limits.
+fn limits(provider: &mut Provider, whose: &Account, account: usize, model: &Model, now: Moment) -> HeaderMap {
     let mut headers = HeaderMap::new();
+    let named = [
+        ("anthropic-organization-id", &whose.organization),
+        ("anthropic-workspace-id", &whose.workspace),
+    ];
+    for (name, value) in named {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
     provider.headers(account, model, now, &Told::at(wall(now)), &mut headers);
     headers
 }
 
 /// The time of day of a virtual moment.
 #[must_use]
-pub fn wall(now: Moment) -> UnixTime {
+pub(super) fn wall(now: Moment) -> UnixTime {
     UnixTime(DAWN + now.since(EPOCH))
 }

@@ -13,6 +13,7 @@ mod agents;
 mod baseline;
 mod chooser;
 mod engine;
+mod gateway;
 mod outcome;
 mod policy;
 mod scenario;

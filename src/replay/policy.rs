@@ -6,6 +6,7 @@ use super::{
     baseline::{Baseline, HashKey, LiteLlm, Rendezvous, RoundRobin, Single, Sticky},
     chooser::Chooser,
     engine::{self, World},
+    gateway::Gateway,
     outcome::Outcome,
     scenario::{Conditions, accounts},
     trace::Trace,
@@ -96,17 +97,17 @@ impl Policy {
                 World { trace, conditions: &free, seed, ideal: self == Self::Compulsory, tell };
             return engine::run(world, &mut chooser);
         }
-        let mut chooser = self.chooser(trace, conditions, seed);
+        let Some(mut chooser) = self.chooser(trace, conditions, seed) else { return Outcome::default() };
         engine::run(World { trace, conditions, seed, ideal: false, tell }, &mut *chooser)
     }
 
-    fn chooser(self, trace: &Trace, conditions: &Conditions, seed: u64) -> Box<dyn Chooser> {
+    fn chooser(self, trace: &Trace, conditions: &Conditions, seed: u64) -> Option<Box<dyn Chooser>> {
         const HOLD: Duration = Duration::from_secs(30);
         let weights: Vec<u64> = conditions.accounts.iter().map(|account| account.itpm).collect();
         let agents = trace.agents.len();
         let now = Duration::ZERO;
-        match self {
-            Self::Warmkey => Box::new(Baseline::new(Rendezvous, weights, agents, now)),
+        Some(match self {
+            Self::Warmkey => gateways(trace, conditions, seed)?,
             Self::Rendezvous => Box::new(Baseline::new(Rendezvous, weights, agents, now)),
             Self::RendezvousWait => Box::new(Baseline::new(Rendezvous, weights, agents, HOLD)),
             Self::RoundRobin => Box::new(Baseline::new(RoundRobin::default(), weights, agents, now)),
@@ -116,6 +117,13 @@ impl Policy {
             Self::Single | Self::Oracle5m | Self::Compulsory => {
                 Box::new(Baseline::new(Single, weights, agents, now))
             }
-        }
+        })
     }
+}
+
+fn gateways(trace: &Trace, conditions: &Conditions, seed: u64) -> Option<Box<dyn Chooser>> {
+    let listed = vec![true; conditions.accounts.len()];
+    let model = trace.agents.first().map(|agent| agent.model.id())?;
+    let gateway = Gateway::new(conditions, &listed, model, trace.agents.len(), seed)?;
+    Some(Box::new(gateway))
 }

@@ -54,6 +54,12 @@ struct Price {
 }
 
 impl Model {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        self.id
+    }
+
     /// What `usage` costs, rounded half-up once.
     ///
     /// Computed per token in tenths of nano-dollars, because the cheapest read ($0.01 per million) is

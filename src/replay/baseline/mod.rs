@@ -8,7 +8,7 @@ mod orders;
 
 use std::time::Duration;
 
-use super::chooser::{Answer, Call, Chooser, Denial, Headers, Woken};
+use super::chooser::{Answer, Call, Chooser, Denial, Headers};
 use crate::{clock::Moment, sim::Refused, types::Usage};
 pub(super) use orders::{HashKey, LiteLlm, Rendezvous, RoundRobin, Sticky};
 
@@ -145,20 +145,10 @@ impl<O: Order> Chooser for Baseline<O> {
         self.next(call.id, now)
     }
 
-    fn answered(
-        &mut self,
-        _call: &Call<'_>,
-        _account: usize,
-        _usage: &Usage,
-        _headers: Headers<'_>,
-        _now: Moment,
-    ) -> Woken {
-        Woken::new()
-    }
+    fn answered(&mut self, _call: &Call<'_>, _account: usize, _headers: Headers<'_>, _now: Moment) {}
 
-    fn finished(&mut self, call: &Call<'_>, account: usize, _usage: &Usage, now: Moment) -> Woken {
+    fn finished(&mut self, call: &Call<'_>, account: usize, _usage: &Usage, now: Moment) {
         self.order.settled(call, account, now);
-        Woken::new()
     }
 
     fn listed(&mut self, accounts: &[bool], _now: Moment) {
