@@ -9,6 +9,7 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     metrics.in_flight.set(live.flights.running());
     metrics.live_output.set(live.flights.live_output());
     metrics.buffered.set(i64::try_from(live.buffers.held()).unwrap_or(i64::MAX));
+    metrics.kept.set(i64::try_from(live.keeper.bytes()).unwrap_or(i64::MAX));
     metrics.waiting.set(i64::try_from(snapshot.policy.waiters().count()).unwrap_or(i64::MAX));
     metrics.refresh_ratio();
     // Endpoints and domains that a reload took away must not linger.

@@ -145,6 +145,12 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
     let long_cache = long_cache(section);
     let (name, endpoints) = (name?, endpoints?);
     check_family(section, &endpoints, known);
+    if long_cache == Some(true)
+        && endpoints.first().and_then(|first| known.family_of(first)) == Some(Family::OpenAi)
+    {
+        let what = "hosts of the `openai` dialect have no markers that could ask for it";
+        section.fault("cache_ttl", what, "remove it");
+    }
     Some(ModelParams {
         name: name.value,
         endpoints,

@@ -6,6 +6,8 @@
 
 mod buffers;
 mod flights;
+mod keeper;
+mod turn;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,6 +17,8 @@ use tokio::sync::Notify;
 
 pub use buffers::{Buffers, Held};
 pub use flights::{Flight, Flights};
+pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
+pub use turn::KeptTurn;
 
 use crate::{
     metering::Learned,
@@ -41,6 +45,8 @@ pub struct Live {
     pub flights: Arc<Flights>,
     /// Providers that refuse the usage option for a model. Bounded by the configuration.
     pub usage_refused: Mutex<HashSet<(ProviderName, ModelName)>>,
+    /// Sessions that rest, and may be kept warm.
+    pub keeper: Keeper<KeptTurn>,
     /// Somebody wants a key checked.
     pub check_wanted: Notify,
 }

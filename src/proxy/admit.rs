@@ -74,6 +74,8 @@ pub(crate) struct Payload {
     model: Option<Splice>,
     usage: Option<Splice>,
     care: Plans,
+    /// The provider takes it as a request that only warms the cache.
+    warms: bool,
     /// The body with its splices, made once for each provider that it is sent to.
     made: Option<(ProviderName, Shape, Bytes)>,
     _held: Option<Held>,
@@ -83,7 +85,7 @@ impl Payload {
     /// A request without a body, or whose body goes up as it came.
     pub(crate) fn plain(upload: Option<Upload>) -> Self {
         let (body, held) = upload.map_or((Bytes::new(), None), |upload| (upload.body, Some(upload.held)));
-        Self { body, model: None, usage: None, care: Plans::default(), made: None, _held: held }
+        Self { body, model: None, usage: None, care: Plans::default(), warms: false, made: None, _held: held }
     }
 
     /// Lets go of everything.
@@ -94,6 +96,11 @@ impl Payload {
     /// Whether the usage option is to be added for this provider, unless it has refused it.
     pub(crate) fn adds_usage(&self, provider: &ProviderParams) -> bool {
         self.usage.is_some() && provider.inject_usage
+    }
+
+    /// Whether the provider takes it as a request that only warms the cache.
+    pub(crate) const fn warms(&self) -> bool {
+        self.warms
     }
 
     /// What the body asks of this provider's cache, once it goes there.
@@ -148,6 +155,7 @@ pub(crate) fn admit(
         model: rename.map(|name| view.splice_model(name)),
         usage: (has_option && view.stream).then(|| view.splice_include_usage(&upload.body)).flatten(),
         care,
+        warms: view.prewarm.is_some(),
         body: upload.body,
         made: None,
         _held: Some(upload.held),

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 
-use super::{native::Pass, reading::Reading, settle};
+use super::{keepalive::Resting, native::Pass, reading::Reading, settle};
 use crate::{
     clock::{self, Moment, UnixTime},
     dialect::TtlAsked,
@@ -68,6 +68,8 @@ pub struct Exchange {
     pub(crate) reading: Option<Reading>,
     /// What was put into the body for the cache's sake, at the last try.
     pub(crate) care: CareDone,
+    /// What it takes to keep the session warm when this turn is over.
+    pub(crate) resting: Option<Box<Resting>>,
     /// Every try so far.
     pub(crate) attempts: Vec<AttemptRecord>,
     /// Reading the body took this long.
@@ -123,6 +125,7 @@ impl Exchange {
             turn: None,
             reading: None,
             care: CareDone::default(),
+            resting: None,
             attempts: Vec::new(),
             upload: Duration::ZERO,
             waited: Duration::ZERO,

@@ -44,7 +44,9 @@ mod care;
 mod check;
 mod connect;
 mod dns;
+mod keepalive;
 
 pub use check::{Checked, check_key, probe_health};
 pub use connect::Upstreams;
 pub use gateway::Gateway;
+pub use keepalive::keep_alive;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::exchange::Exchange;
 use crate::{
     clock::{self, Moment},
-    dialect::{self, DeltaKind, PinKind, Signal, UpstreamFault},
+    dialect::{self, DeltaKind, PinKind, Signal, StopKind, UpstreamFault},
     live::{Flight, Live},
     metering::Meter,
     session::{Identity, ReplyHasher},
@@ -75,6 +75,8 @@ pub(crate) struct Reading {
     pub meter: Meter,
     /// The answer's own id.
     pub id: Option<String>,
+    /// Why the model stopped.
+    pub stop: Option<StopKind>,
     /// The error it reported.
     pub fault: Option<UpstreamFault>,
     /// Responses: the last event's number, which an event of ours must follow.
@@ -93,6 +95,7 @@ impl Reading {
         Self {
             meter,
             id: None,
+            stop: None,
             fault: None,
             last_sequence: None,
             learner,
@@ -128,7 +131,8 @@ impl Reading {
                 self.terminal = true;
                 self.end_reply(now);
             }
-            Signal::Stop(_) => {
+            Signal::Stop(kind) => {
+                self.stop = Some(*kind);
                 self.content = true;
                 self.end_reply(now);
             }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{denial, exchange::Exchange};
+use super::{denial, exchange::Exchange, keepalive};
 use crate::{
     clock,
     dialect::TtlAsked,
@@ -39,6 +39,7 @@ pub(crate) fn settle(x: &mut Exchange) {
             }),
         });
     }
+    keepalive::after_turn(x, outcome, &usage);
     let receipt = Receipt {
         id: x.id,
         at: x.at,

@@ -136,11 +136,13 @@ impl<'a, 'n> Candidates<'a, 'n> {
     pub(super) fn others(&mut self) {
         let nodes = self.nodes;
         let shares = Shares::count(nodes);
-        for candidate in &mut self.list {
+        let mut list = std::mem::take(&mut self.list);
+        for candidate in &mut list {
             let comes = self.comes_to(candidate.node, candidate.facts.warm);
             candidate.facts.over_share = comes && shares.are_exceeded(candidate.node);
             candidate.terms = candidate.facts.weigh(&self.ask.price, self.weights);
         }
+        self.list = list;
         self.shares = Some(shares);
         let (ask, now) = (self.ask, self.now);
         let top = nodes.top(ask.seed, RENDEZVOUS, |node| can_serve(ask, node, now));

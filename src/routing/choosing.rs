@@ -131,10 +131,9 @@ impl Choosing {
         now: Moment,
     ) -> Result<Decision, ()> {
         let stays = match &verdict.decision {
-            Decision::Wait { endpoint, .. } => self
-                .place
-                .as_ref()
-                .is_some_and(|place| place.endpoint() == endpoint.id() && place.lane() == ask.lane),
+            Decision::Wait { endpoint, .. } => {
+                self.place.as_ref().is_some_and(|place| place.holds_at(endpoint, ask.lane))
+            }
             Decision::Park { .. } => false,
             Decision::Go { .. } | Decision::Move { .. } | Decision::Deny { .. } => {
                 return Ok(self.take(verdict));

@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Ask, Decision, PinnedParams, Policy, Price, Prompt, Ring, Router, RouterParams, Start, Tried, Turn,
-    USUAL_RATES,
+    Ask, Decision, Policy, Price, Prompt, Ring, Router, RouterParams, Start, Tried, Turn, USUAL_RATES,
 };
 use crate::{
     clock::Moment,
@@ -46,10 +45,6 @@ pub(super) fn limited(secs: u64) -> Failure {
 impl Kit {
     pub(super) fn new(pool: Pool) -> Self {
         Self::with(pool, RouterParams::default())
-    }
-
-    pub(super) fn pinned(pool: Pool, pinned: PinnedParams) -> Self {
-        Self::with(pool, RouterParams { pinned, ..RouterParams::default() })
     }
 
     pub(super) fn with(pool: Pool, params: RouterParams) -> Self {

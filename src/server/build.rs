@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::{
     clock,
     config::Config,
-    live::{Buffers, Flights, Live},
+    live::{Buffers, Flights, Keeper, Live},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
     routing::{CostParams, PinnedParams, Policy, Rings, Router, RouterParams},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
@@ -102,6 +102,7 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live
         buffers: Arc::new(Buffers::default()),
         flights: Arc::new(Flights::default()),
         usage_refused: Mutex::new(HashSet::new()),
+        keeper: Keeper::default(),
         check_wanted: Notify::new(),
     })
 }

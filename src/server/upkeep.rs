@@ -8,7 +8,7 @@ use super::state;
 use crate::{
     clock,
     live::Live,
-    proxy::{Checked, Upstreams, check_key, probe_health},
+    proxy::{Checked, Upstreams, check_key, keep_alive, probe_health},
     upstream::Endpoint,
 };
 
@@ -23,6 +23,7 @@ const FIRST_CHECKS: Duration = Duration::from_secs(5);
 pub(super) fn start(live: &Arc<Live>, upstreams: &Arc<Upstreams>, tasks: &mut JoinSet<()>) {
     tasks.spawn(check_keys(Arc::clone(live), Arc::clone(upstreams)));
     tasks.spawn(probe_engines(Arc::clone(live), Arc::clone(upstreams)));
+    tasks.spawn(keep_alive(Arc::clone(live), Arc::clone(upstreams)));
     tasks.spawn(save_state(Arc::clone(live)));
     tasks.spawn(publish_health(Arc::clone(live)));
 }

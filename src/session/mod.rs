@@ -12,6 +12,7 @@
 mod carriers;
 mod fingerprint;
 mod forensics;
+mod hazard;
 mod identity;
 mod key;
 mod links;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use fingerprint::chain;
 pub use forensics::{BranchView, BreakView, Case, Forensics, LastBreak, SessionBreaks, Verdict};
+pub use hazard::{Hazard, Rest, Sort, is_worth_keeping};
 pub use identity::{Asked, Identity, SessionParams, identify, number};
 pub use links::{LinkEntry, Links, LinksDump, LinksParams};
 pub use owners::{Owner, OwnerEntry, Owners, OwnersDump};

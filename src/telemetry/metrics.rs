@@ -34,6 +34,7 @@ pub struct Metrics {
     cache_breaks: IntCounterVec,
     cache_break_tokens: IntCounterVec,
     cache_break_cost: prometheus::CounterVec,
+    keep_alive_cost: prometheus::CounterVec,
     price_missing: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
@@ -58,6 +59,8 @@ pub struct Metrics {
     pub live_output: IntGauge,
     /// Bytes of request bodies held for a replay.
     pub buffered: IntGauge,
+    /// Bytes of prompts kept for resting sessions.
+    pub kept: IntGauge,
     /// Requests that wait for an account on purpose.
     pub waiting: IntGauge,
     /// Cached input over all input since the start.
@@ -107,6 +110,11 @@ impl Metrics {
                 "What those tokens cost more than reading them, by cause.",
                 &["cause"],
             ),
+            keep_alive_cost: r.money(
+                "keep_alive_cost_usd_total",
+                "Dollars for keeping resting sessions warm; part of cost_usd_total.",
+                &["model"],
+            ),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
@@ -140,6 +148,7 @@ impl Metrics {
             in_flight: r.level("requests_in_flight", "Requests under way."),
             live_output: r.level("live_output_tokens", "Output tokens of running streams."),
             buffered: r.level("buffered_bytes", "Request bytes held for a replay."),
+            kept: r.level("kept_bytes", "Bytes of prompts kept for resting sessions."),
             waiting: r.level("waiting", "Requests waiting for an account."),
             hit_ratio: r.ratio("cache_hit_ratio", "Cached input over all input since the start."),
         }
@@ -147,6 +156,10 @@ impl Metrics {
 
     /// Books a finished request.
     pub fn book(&self, receipt: &Receipt) {
+        if receipt.care.keep_alive {
+            self.book_keep_alive(receipt);
+            return;
+        }
         let dialect = receipt.dialect.map_or("none", Dialect::label);
         let model = receipt.model.as_ref().map_or("none", |model| model.as_str());
         self.requests.with_label_values(&[dialect, model, receipt.outcome.label()]).inc();
@@ -185,6 +198,21 @@ impl Metrics {
 
     fn book_affinity(&self, result: AffinityResult, reason: AffinityReason) {
         self.affinity.with_label_values(&[result.label(), reason.label()]).inc();
+    }
+
+    /// No caller's request: it counts among the tries and the dollars, and nowhere else. Its tokens have
+    /// a kind of their own, or the hit ratio would flatter itself.
+    fn book_keep_alive(&self, receipt: &Receipt) {
+        for attempt in &receipt.attempts {
+            self.book_attempt(attempt);
+        }
+        self.book_care(&receipt.care);
+        self.tokens.with_label_values(&["keep_alive"]).inc_by(receipt.usage.total_input());
+        let model = receipt.model.as_ref().map_or("none", |model| model.as_str());
+        if let Some(charge) = receipt.charge {
+            self.cost.with_label_values(&[model]).inc_by(charge.as_usd());
+            self.keep_alive_cost.with_label_values(&[model]).inc_by(charge.as_usd());
+        }
     }
 
     fn book_care(&self, care: &CareDone) {

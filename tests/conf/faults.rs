@@ -128,6 +128,57 @@ colour = "red"
 }
 
 #[test]
+fn cache_care_that_a_host_does_not_know_is_a_fault() {
+    let openai = |lines: &str| {
+        format!(
+            r#"{BASE}[[provider]]
+name = "open"
+dialect = "openai"
+{lines}[[endpoint]]
+name = "two"
+provider = "open"
+key = {{ env = "KEY2" }}
+[[model]]
+name = "gpt-*"
+provider = "open"
+"#
+        )
+    };
+    assert_eq!(
+        told(&openai("care = { markers = true }\nkeep_alive = { enabled = true }\n")),
+        [
+            r#"w.toml:14: `provider[2].care.markers`: hosts of the `openai` dialect cache without markers; remove it; `cache_key` is what helps there"#,
+            r#"w.toml:15: `provider[2].keep_alive.enabled`: only Anthropic has requests that warm the cache and bill no output; remove it"#,
+        ]
+    );
+    assert_eq!(
+        told(&(openai("") + "cache_ttl = \"1h\"\n")),
+        [
+            r#"w.toml:21: `model[2].cache_ttl`: hosts of the `openai` dialect have no markers that could ask for it; remove it"#
+        ]
+    );
+    let observed = r#"dialect = "anthropic"
+credentials = "caller"
+care = { cache_key = true }
+keep_alive = { enabled = true, max_pings = 0, budget_usd = -1 }
+"#;
+    let text = BASE.replace("dialect = \"anthropic\"\n", observed).replace("key = { env = \"KEY\" }\n", "");
+    assert_eq!(
+        told(&text),
+        [
+            r#"w.toml:5: `provider[1].care.cache_key`: hosts of the `anthropic` dialect know no cache keys; remove it; `markers` is what helps there"#,
+            r#"w.toml:6: `provider[1].keep_alive.budget_usd`: `-1` is out of range; write a number from 0 to 1000000"#,
+            r#"w.toml:6: `provider[1].keep_alive.max_pings`: `0` is out of range; write a whole number from 1 to 100"#,
+            r#"w.toml:6: `provider[1].keep_alive.enabled`: requests of our own need a key of our own, and `credentials` is `caller`; remove it"#,
+        ]
+    );
+    assert_eq!(
+        told(&(BASE.to_owned() + "cache_ttl = \"2h\"\n")),
+        [r#"w.toml:11: `model[1].cache_ttl`: unknown word `2h`; did you mean `1h`?"#]
+    );
+}
+
+#[test]
 fn without_callers_only_loopback_may_connect() {
     assert_eq!(
         told(

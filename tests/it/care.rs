@@ -225,3 +225,114 @@ async fn a_host_that_refuses_the_members_gets_the_request_without_them() {
     assert_eq!(bodies[1], came.as_bytes());
     careful.gateway.logged("cache care refused; sent without").await;
 }
+
+/// Lines that keep sessions warm at a provider whose cache lives for three seconds of ours.
+fn keeping(more: &str) -> String {
+    format!("cache = {{ short = \"3s\" }}\nkeep_alive = {{ min_tokens = 1000, max_pings = 2{more} }}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resting_session_is_kept_warm_and_finds_its_prompt_after_its_life() {
+    let sim = sim().await;
+    let careful = careful(Setup::over(&sim).accounts(1), "anthropic", &keeping(", enabled = true")).await;
+    let gateway = &careful.gateway;
+    sim.reset();
+    let ask =
+        marked(gateway).stream(true).header("idempotency-key", "once").header("anthropic-beta", "some-beta");
+    ask.send().await.assert_ok();
+    for pings in 1..=2 {
+        sim.wait_for(|seen| seen.len() > pings && seen.iter().all(|request| request.done)).await;
+        sim.advance(Duration::from_secs(160));
+    }
+    let again = marked(gateway).send().await.assert_ok().json();
+    let cached = again["usage"]["cache_read_input_tokens"].as_u64().expect("a count");
+    assert!(cached > 1_000, "320 s after it was written: {again}");
+    let seen = sim.seen();
+    assert_eq!(seen.len(), 4, "{seen:#?}");
+    let body = String::from_utf8(ask.body.to_vec()).expect("text");
+    let warming = body.replace(r#""max_tokens":64"#, r#""max_tokens":0"#).replace("true", "false");
+    for ping in &seen[1..3] {
+        assert_eq!((ping.status, ping.usage.output, ping.usage.write_5m), (200, 0, 0), "{ping:?}");
+        assert!(ping.usage.cached_read > 1_000, "{ping:?}");
+        assert_eq!(ping.body_sha256, sha256(warming.as_bytes()));
+        assert_eq!((ping.header("anthropic-beta"), ping.header("idempotency-key")), ("some-beta", ""));
+        assert_eq!(ping.key, seen[0].key);
+    }
+    // They are billed, and nobody mistakes them for somebody's requests.
+    gateway.at_rest().await;
+    gateway.booked("ok", 2).await;
+    assert_eq!(gateway.count("cache_care_total", &["kind=\"keep_alive\""]).await, 2);
+    let read: u64 = seen[1..3].iter().map(|ping| ping.usage.total_input()).sum();
+    assert_eq!(gateway.count("tokens_total", &["kind=\"keep_alive\""]).await, read);
+    assert_eq!(gateway.nano_dollars(&[]).await, sim.stats().total().cost.0);
+    assert!(gateway.metric("keep_alive_cost_usd_total", &[]).await > 0.0);
+    gateway.logged("care=\"keep_alive\"").await;
+    gateway.assert_no_panic();
+}
+
+/// Waits until no prompt is kept any longer, or until some are.
+async fn kept(gateway: &Gateway, some: bool) {
+    crate::harness::within("prompts are kept or let go", async {
+        while (gateway.metric("kept_bytes", &[]).await > 0.0) != some {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeping_warm_ends_with_the_budget() {
+    let sim = sim().await;
+    // A read costs about 0.0005 dollars: enough for one.
+    let lines = keeping(", enabled = true, budget_usd = 0.0008");
+    let careful = careful(Setup::over(&sim).accounts(1), "anthropic", &lines).await;
+    sim.reset();
+    marked(&careful.gateway).send().await.assert_ok();
+    kept(&careful.gateway, true).await;
+    sim.wait_for(|seen| seen.len() > 1).await;
+    kept(&careful.gateway, false).await;
+    careful.gateway.at_rest().await;
+    assert_eq!(sim.seen().len(), 2, "{:#?}", sim.seen());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_kept_only_where_that_is_wanted_and_possible() {
+    let sim = sim().await;
+    let setup = Setup::over(&sim).accounts(1).caller("ann", "t", "token-of-ann-0123456789").caller(
+        "bob",
+        "t",
+        "token-of-bob-0123456789",
+    );
+    let mark = "dialect = \"anthropic\"\n";
+    let text = setup
+        .text()
+        .replace(mark, &format!("{mark}{}\n", keeping("")))
+        .replace("name = \"ann\"\n", "name = \"ann\"\nkeep_alive = true\n");
+    let gateway = Gateway::run(&text, setup.dir(), &setup.env()).await;
+    let ask = |who: &str| marked(&gateway).header("x-api-key", &format!("token-of-{who}-0123456789"));
+    let thinking = |body: &mut Value| {
+        body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+        body["max_tokens"] = json!(2048);
+    };
+    for not in [
+        ask("bob"),
+        ask("ann").with(thinking),
+        ask("ann").header("x-claude-code-session-id", "s-1").header("x-claude-code-agent-id", "a-1"),
+        ask("ann").header("x-claude-code-request-class", "compaction"),
+        ask("ann").with(|body| body["system"][0]["text"] = json!("short")),
+        ask("ann").with(|body| body["system"][0]["cache_control"]["ttl"] = json!("1h")),
+        ask("ann").with(|body| body["system"] = json!(long("no marker"))),
+    ] {
+        not.send().await.assert_ok();
+        gateway.at_rest().await;
+        let bytes = gateway.count("kept_bytes", &[]).await;
+        assert_eq!(bytes, 0, "{}", String::from_utf8_lossy(&not.body));
+    }
+    ask("ann").send().await.assert_ok();
+    kept(&gateway, true).await;
+    let before = sim.seen().len();
+    sim.wait_for(|seen| seen.len() > before).await;
+    // Whoever goes on is not kept any longer, but for what it says now.
+    ask("ann").with(thinking).send().await.assert_ok();
+    kept(&gateway, false).await;
+}

@@ -5,7 +5,11 @@ use crate::{
         anthropic, json,
         json::{Key, Kind, Walker},
         openai_chat, openai_responses,
-        scan::{Content, Found, ScanError, blocks, content, tools},
+        scan::{
+            Content, Found, ScanError, blocks, content,
+            settings::{keyed, wants_answer},
+            tools,
+        },
         view::{PinKind, Span, TtlAsked, Value},
     },
     types::{ModelName, Operation, Section},
@@ -95,69 +99,6 @@ impl Field {
     }
 }
 
-/// A setting that is part of the provider's cache key, and whether it reaches the messages only. See
-/// [`Settings`](crate::dialect::Settings).
-fn keyed(operation: Operation, name: &[u8]) -> Option<(&'static str, bool)> {
-    Some(match (operation, name) {
-        (Operation::Messages | Operation::CountTokens, name) => match name {
-            b"tool_choice" => ("tool_choice", true),
-            b"thinking" => ("thinking", true),
-            b"output_config" => ("output_config", true),
-            b"output_format" => ("output_format", true),
-            b"context_management" => ("context_management", true),
-            b"speed" => ("speed", false),
-            b"mcp_servers" => ("mcp_servers", false),
-            _ => return None,
-        },
-        (Operation::ChatCompletions, name) => match name {
-            b"response_format" => ("response_format", false),
-            b"reasoning_effort" => ("reasoning_effort", false),
-            b"verbosity" => ("verbosity", false),
-            b"functions" => ("functions", false),
-            b"web_search_options" => ("web_search_options", false),
-            _ => return None,
-        },
-        (Operation::Responses, name) => match name {
-            b"text" => ("text", false),
-            b"reasoning" => ("reasoning", false),
-            b"prompt" => ("prompt", false),
-            _ => return None,
-        },
-        (Operation::Embeddings | Operation::Completions, _) => return None,
-    })
-}
-
-/// Whether a request with this setting cannot go without an answer (providers 0.6). What cannot be
-/// read here counts as such.
-fn wants_answer(name: &str, value: &[u8]) -> bool {
-    match name {
-        "thinking" => member_of(value, "type").is_none_or(|kind| kind == br#""enabled""#),
-        "tool_choice" => {
-            member_of(value, "type").is_none_or(|kind| !matches!(kind, br#""auto""# | br#""none""#))
-        }
-        "output_config" => member_of(value, "format").is_some_and(|format| format != b"null"),
-        "output_format" => value != b"null",
-        _ => false,
-    }
-}
-
-/// The raw value of a member of an object; the last one of that name.
-fn member_of<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let mut walker = Walker::new(object, usize::MAX);
-    let mut found = None;
-    if walker.kind() == Ok(Kind::Object) {
-        let read = walker.members(|walker, key| {
-            let value = walker.skip()?;
-            if unescaped(walker, &key, |key| (key == name.as_bytes()).then_some(())).is_some() {
-                found = Some(walker.bytes(&value));
-            }
-            Ok::<(), ScanError>(())
-        });
-        read.ok()?;
-    }
-    found
-}
-
 /// Reads one member at the top.
 pub(super) fn member(
     operation: Operation,
@@ -185,7 +126,11 @@ pub(super) fn member(
 }
 
 /// Finds a key's meaning; `"mod\u0065l"` is `model` to every JSON reader, so it is to us.
-fn unescaped<T>(walker: &Walker<'_>, key: &Key<'_>, meaning: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+pub(super) fn unescaped<T>(
+    walker: &Walker<'_>,
+    key: &Key<'_>,
+    meaning: impl Fn(&[u8]) -> Option<T>,
+) -> Option<T> {
     if !key.raw.contains(&b'\\') {
         return meaning(key.raw);
     }

@@ -8,6 +8,7 @@
 mod blocks;
 mod fields;
 mod found;
+mod settings;
 
 use std::fmt;
 

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    dialect::view::{Block, HardPin, PinKind, Settings, TtlAsked},
+    dialect::view::{Block, HardPin, PinKind, TtlAsked},
     types::Section,
 };
 
@@ -297,42 +297,6 @@ fn only_the_newest_tool_results_are_remembered() {
     let body = format!(r#"{{"model":"m","messages":[{}]}}"#, results.join(","));
     let ids = view(Operation::ChatCompletions, &body).tool_result_ids;
     assert_eq!((ids.len(), ids[0].as_str(), ids[63].as_str()), (64, "call_36", "call_99"));
-}
-
-#[test]
-fn settings_of_the_cache_key_are_told_apart_by_value_and_by_reach() {
-    let with = |operation, more: &str| view(operation, &format!(r#"{{"model":"m"{more}}}"#)).settings;
-    let anthropic = |more: &str| with(Operation::Messages, more);
-    assert_eq!(anthropic(r#","temperature":1,"speed":null"#), Settings::default());
-    let speed = anthropic(r#","speed":"fast""#);
-    assert!(speed.all != 0 && speed.messages == 0);
-    let auto = anthropic(r#","tool_choice":{"type":"auto"}"#);
-    assert!(auto.all == 0 && auto.messages != 0);
-    assert_ne!(auto, anthropic(r#","tool_choice":{"type":"any"}"#));
-    // The same value under another name is another setting; the members' order is nothing.
-    assert_ne!(anthropic(r#","thinking":{"a":1}"#), anthropic(r#","output_config":{"a":1}"#));
-    let (one, two) = (r#","thinking":{"a":1}"#, r#","output_config":{"effort":"low"}"#);
-    assert_eq!(anthropic(&format!("{one}{two}")), anthropic(&format!("{two}{one}")));
-    for more in [r#","response_format":{"type":"json_object"}"#, r#","prompt_cache_key":"k""#] {
-        assert_ne!(with(Operation::ChatCompletions, more).all, 0, "{more}");
-        assert_eq!(anthropic(more), Settings::default(), "{more}");
-    }
-    for more in [r#","text":{"format":{"type":"json_object"}}"#, r#","prompt_cache_key":"k""#] {
-        assert_ne!(with(Operation::Responses, more).all, 0, "{more}");
-    }
-}
-
-#[test]
-fn thinking_is_signed_where_a_signature_stands() {
-    let thinks = |block: &str| {
-        let body = format!(r#"{{"model":"m","messages":[{{"role":"assistant","content":[{block}]}}]}}"#);
-        view(Operation::Messages, &body).signed_thinking
-    };
-    assert!(thinks(r#"{"type":"thinking","thinking":"hm","signature":"Eq"}"#));
-    assert!(thinks(r#"{"signature":"Eq","type":"thinking","thinking":"hm"}"#));
-    assert!(thinks(r#"{"type":"redacted_thinking","data":"x"}"#));
-    assert!(!thinks(r#"{"type":"thinking","thinking":"hm","signature":""}"#));
-    assert!(!thinks(r#"{"type":"text","text":"signature"}"#));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::{
     exchange::Exchange,
     forward::{self, Answer, Broken, Outbound},
     gateway::Gateway,
+    keepalive,
     last_word::{Final, LastWord},
     reading::Reading,
     relay::{self, Cut, Ended, Passage},
@@ -247,6 +248,9 @@ impl<'a, 'l> Drive<'a, 'l> {
         if !self.call.operation.generates() {
             return;
         }
+        if let Some(session) = session {
+            x.live.keeper.came_back(session);
+        }
         x.affinity = Some(choice.affinity);
         let Some(ring) = x.snapshot.rings.of(&self.call.model) else { return };
         let start = Start {
@@ -315,6 +319,8 @@ impl<'a, 'l> Drive<'a, 'l> {
             timeouts: params.timeouts,
             deadline,
         };
+        let shape = Shape { usage: hide_usage, care: !self.no_care };
+        self.x.resting = keepalive::hold(self.x, &mut self.call, self.request, shape, started);
         let status = answer.head.status.as_u16();
         let observe = params.credentials == Credentials::Caller;
         let Ok(mut down) = relay::downward(&answer.head, observe) else {
