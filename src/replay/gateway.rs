@@ -59,7 +59,7 @@ pub(super) struct Gateway {
 struct Trip {
     model: Option<Arc<Model>>,
     prompt: Prompt,
-    price: Price,
+    price: Option<Price>,
     session: Option<SessionKey>,
     parent: Option<SessionKey>,
     has_history: bool,
@@ -138,7 +138,9 @@ impl Gateway {
         loop {
             let trip = &mut self.trips[id];
             trip.behind = None;
-            let (Some(model), Some(flow)) = (&trip.model, trip.flow) else { return none() };
+            let (Some(model), Some(flow), Some(price)) = (&trip.model, trip.flow, trip.price) else {
+                return none();
+            };
             let Some(ring) = self.rings.of(model) else { return none() };
             let lane = model.lane(Operation::Messages, model.label.as_str());
             let ask = Ask {
@@ -151,7 +153,7 @@ impl Gateway {
                 waited: trip.choosing.waited(),
                 has_history: trip.has_history,
                 prompt: &trip.prompt,
-                price: trip.price,
+                price,
                 flow,
                 signed_thinking: false,
                 may_wait: true,
@@ -206,11 +208,13 @@ impl Gateway {
             endpoint.provider().budget.deposit(now);
         }
         trip.count += 1;
-        if let Some((model, ring)) = trip.model.as_ref().and_then(|m| Some((m, self.rings.of(m)?))) {
+        if let (Some(model), Some(price)) = (&trip.model, trip.price)
+            && let Some(ring) = self.rings.of(model)
+        {
             let start = Start {
                 ring,
                 prompt: &trip.prompt,
-                price: trip.price,
+                price,
                 session: trip.session,
                 parent: trip.parent,
                 model: &model.label,
@@ -410,7 +414,9 @@ impl Trip {
         let rates = config.prices.iter().find(|row| row.model == name).map_or(USUAL_RATES, |row| row.rates);
         let tokens = guess(points.last().map_or(0, |point| point.tokens), off);
         let prompt = model.endpoints.first().map_or_else(Prompt::default, |endpoint| {
+            let marks: Vec<_> = call.turn.marks.iter().map(|&mark| (mark, ttl)).collect();
             let facts = PromptFacts {
+                marks: &marks,
                 cache: endpoint.provider().params.cache,
                 model: xxh3_64(name.as_bytes()),
                 settings: 0,
@@ -424,7 +430,7 @@ impl Trip {
         let caller = call.agent.caller.to_le_bytes();
         Self {
             prompt,
-            price: Price::of(&rates, ttl != TtlAsked::None, ttl == TtlAsked::Long),
+            price: Some(Price::of(&rates, ttl != TtlAsked::None, ttl == TtlAsked::Long)),
             session: Some(key(&call.agent.session, &call.agent.name)),
             parent: call.agent.parent.map(|_| key(&call.agent.session, "main")),
             has_history: points.iter().any(|point| point.section == Section::Assistant),
