@@ -68,7 +68,7 @@ impl Cost {
         let found = memory.warm.look(ask.prompt, now);
         let weights = &self.params.weights;
         let mut candidates = Candidates::new(ask, &nodes, weights, (known.as_ref(), place), found, now);
-        let asked = Asked { ask, nodes: &nodes, known: known.as_ref(), now, params: &self.params };
+        let asked = Asked { ask, nodes: &nodes, known: known.as_ref(), now, params: &self.params, waits: place.is_some() };
         match ask.pin.map(|pin| nodes.by_id(Endpoint::id_of(pin.as_str()))) {
             Some(None) => return asked.deny(Reason::OwnerGone, Duration::from_secs(60)),
             Some(Some(node)) => candidates.only(node),
@@ -90,6 +90,8 @@ struct Asked<'a> {
     known: Option<&'a Known>,
     now: Moment,
     params: &'a CostParams,
+    /// It has a place in a queue.
+    waits: bool,
 }
 
 impl Asked<'_> {
@@ -101,7 +103,7 @@ impl Asked<'_> {
         let all = || list.iter().enumerate();
         let Some((_, best)) = all().min_by(cheaper) else { return self.nowhere() };
         // Those that it may have: open, or open before its patience ends.
-        let left = self.params.wait_max.saturating_sub(self.ask.waited);
+        let left = self.patience().saturating_sub(self.ask.waited);
         let patient = |c: &Candidate<'_>| c.is_open() || (self.ask.may_wait && c.facts.wait <= left);
         let taken = all()
             .filter(|(_, candidate)| patient(candidate))
@@ -110,10 +112,9 @@ impl Asked<'_> {
         let (at, taken) = match taken {
             Some(taken) => taken,
             None => {
-                let soonest = all().map(|(_, candidate)| candidate.facts.wait).min().unwrap_or_default();
-                let full = !self.ask.may_wait && soonest <= left;
+                let full = !self.ask.may_wait && best.facts.wait <= left;
                 let reason = if full { Reason::WaitersFull } else { Reason::RateLimited };
-                return Verdict { record: self.record(list, None), ..self.deny(reason, soonest) };
+                return Verdict { record: self.record(list, None), ..self.deny(reason, best.facts.wait) };
             }
         };
         let decision = if taken.is_open() {
@@ -123,6 +124,14 @@ impl Asked<'_> {
             Decision::Wait { endpoint, until: self.now + taken.facts.wait }
         };
         Verdict { decision, need: taken.need, anyway: taken.never, record: self.record(list, Some(at)) }
+    }
+
+    /// How long it may wait in all. Others may come to stand before somebody who waits already, and
+    /// a provider may know of less headroom than we do: whoever has a place is not sent away for that
+    /// at once.
+    fn patience(&self) -> Duration {
+        let most = self.params.wait_max;
+        if self.waits { most + most / 2 } else { most }
     }
 
     /// Whether it is worth waiting for somebody else's first byte.
