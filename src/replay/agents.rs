@@ -154,6 +154,7 @@ impl Maker<'_> {
             session,
             name: "main".into(),
             parent: None,
+            awaited: false,
             caller,
             model: self.model,
             start,
@@ -234,14 +235,21 @@ impl Maker<'_> {
             session,
             name: format!("a{n}").into(),
             parent: Some(parent),
+            awaited: true,
             caller,
             model: self.model,
             start: Duration::ZERO,
             contexts: Vec::new(),
             turns: Vec::new(),
         });
-        let mut maker =
-            Maker { habits: self.habits, model: self.model, seed: self.seed, rng, trace: self.trace, agent: n };
+        let mut maker = Maker {
+            habits: self.habits,
+            model: self.model,
+            seed: self.seed,
+            rng,
+            trace: self.trace,
+            agent: n,
+        };
         let kind = 1 + maker.rng.u64(..SUB_KINDS);
         let prefix = maker.shared_prefix(SUB_SHARED, kind);
         let opening = maker.rng.u64(1_000..6_000);

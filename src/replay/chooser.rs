@@ -7,11 +7,7 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 use super::trace::{Agent, Turn};
-use crate::{
-    clock::Moment,
-    sim::Refused,
-    types::Usage,
-};
+use crate::{clock::Moment, sim::Refused, types::Usage};
 
 /// A request that wants to go somewhere.
 #[derive(Clone, Copy)]

@@ -111,8 +111,11 @@ struct Engine<'a> {
 impl<'a> Engine<'a> {
     fn new(world: World<'a>) -> Self {
         let conditions = world.conditions;
-        let keeping =
-            Keeping { early: if world.ideal { 0.0 } else { conditions.early }, seed: world.seed, forever: world.ideal };
+        let keeping = Keeping {
+            early: if world.ideal { 0.0 } else { conditions.early },
+            seed: world.seed,
+            forever: world.ideal,
+        };
         let mut provider = Provider::new(&conditions.accounts, keeping);
         provider.set_overloaded(conditions.overloaded);
         let states = world.trace.agents.iter().map(|_| State::default()).collect();
@@ -128,7 +131,7 @@ impl<'a> Engine<'a> {
             listed: vec![true; conditions.accounts.len()],
             foreign,
             left: world.trace.agents.iter().filter(|agent| !agent.turns.is_empty()).count(),
-            outcome: Outcome::new(conditions.accounts.len(), world.trace.requests()),
+            outcome: Outcome::new(conditions.accounts.len(), world.trace.agents.len()),
             world,
         }
     }
@@ -286,10 +289,12 @@ impl<'a> Engine<'a> {
         (self.world.tell)();
         let state = &mut self.states[agent];
         state.turn += 1;
-        (state.asked, state.denied) = (None, 0);
+        let asked = state.asked.take().unwrap_or(self.now);
+        state.denied = 0;
+        self.outcome.times[agent].push((asked.since(EPOCH), self.now.since(asked)));
         for &child in &turn.spawns {
             let Some(first) = self.world.trace.agents[child].turns.first() else { continue };
-            self.states[agent].children += 1;
+            self.states[agent].children += usize::from(self.world.trace.agents[child].awaited);
             self.at(self.now + first.gap, Event::Arrive(child));
         }
         self.go_on(agent);
@@ -307,7 +312,7 @@ impl<'a> Engine<'a> {
             return;
         }
         self.left -= 1;
-        if let Some(parent) = who.parent {
+        if let Some(parent) = who.parent.filter(|_| who.awaited) {
             self.states[parent].children -= 1;
             self.go_on(parent);
         }
@@ -367,22 +372,14 @@ fn sdk_delay(denied: u32, luck: u64) -> Duration {
 
 fn call<'a>(trace: &'a Trace, states: &'a [State], agent: usize) -> Call<'a> {
     let (who, state) = (&trace.agents[agent], &states[agent]);
-    Call {
-        id: agent,
-        agent: who,
-        number: state.turn,
-        turn: &who.turns[state.turn],
-        denied: state.denied,
-    }
+    Call { id: agent, agent: who, number: state.turn, turn: &who.turns[state.turn], denied: state.denied }
 }
 
 /// The headers of an answer: whose account it was, and what is left of its limits.
 fn limits(provider: &mut Provider, whose: &Account, account: usize, model: &Model, now: Moment) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let named = [
-        ("anthropic-organization-id", &whose.organization),
-        ("anthropic-workspace-id", &whose.workspace),
-    ];
+    let named =
+        [("anthropic-organization-id", &whose.organization), ("anthropic-workspace-id", &whose.workspace)];
     for (name, value) in named {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);

@@ -324,14 +324,15 @@ impl Chooser for Gateway {
         };
         let headers = headers();
         self.learn(call.id, &headers, now);
-        let asked =
-            Asked { operation: Operation::Messages, estimated_tokens: self.trips[call.id].tokens };
+        let asked = Asked { operation: Operation::Messages, estimated_tokens: self.trips[call.id].tokens };
         let verdict = classify(status, &headers, &fault_of(why), &asked, wall(now));
         let trip = &self.trips[call.id];
         let elsewhere = trip.slot.as_ref().is_some_and(|slot| refused_but(&trip.tried, slot.endpoint()) > 0);
         let Some(failure) = verdict.failure(elsewhere) else { return Answer::Deny(Denial::Unavailable) };
         let last = match verdict {
-            Verdict::RateLimited(limit) => Denial::Limited { retry_after: limit.retry_after.map(|s| s.as_secs()) },
+            Verdict::RateLimited(limit) => {
+                Denial::Limited { retry_after: limit.retry_after.map(|s| s.as_secs()) }
+            }
             Verdict::Answered
             | Verdict::Request
             | Verdict::Overloaded { .. }

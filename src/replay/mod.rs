@@ -12,14 +12,18 @@
 mod agents;
 mod baseline;
 mod chooser;
+mod compare;
 mod engine;
 mod gateway;
 mod outcome;
 mod policy;
 mod scenario;
 mod trace;
+mod trace_file;
 
+pub use compare::{Comparison, Row, compare};
 pub use outcome::Outcome;
 pub use policy::Policy;
 pub use scenario::{ALL as SCENARIOS, Conditions, Outage, Scenario, find};
 pub use trace::{Agent, Context, Marks, Point, Trace, Turn};
+pub use trace_file::{Faults, read, write};

@@ -30,11 +30,16 @@ pub struct Outcome {
     pub ended: Duration,
     /// Some agent was not.
     pub unfinished: bool,
+    /// When each agent's turns came.
+    pub times: Times,
 }
 
+/// By agent and turn: when it came for the first time, and how long it took until it was over.
+pub type Times = Vec<Vec<(Duration, Duration)>>;
+
 impl Outcome {
-    pub(super) fn new(accounts: usize, requests: usize) -> Self {
-        Self { waits: Vec::with_capacity(requests), uncached: vec![0; accounts], ..Self::default() }
+    pub(super) fn new(accounts: usize, agents: usize) -> Self {
+        Self { uncached: vec![0; accounts], times: vec![Vec::new(); agents], ..Self::default() }
     }
 
     pub(super) fn admitted(
@@ -68,9 +73,6 @@ impl Outcome {
     pub fn busiest_minute(&self) -> u64 {
         self.minutes.iter().copied().max().unwrap_or(0)
     }
-
-    /// tmp
-    pub fn five(&self) -> Vec<u64> { self.minutes.chunks(5).map(|c| c.iter().sum::<u64>()/5).collect() }
 
     /// The share of input tokens that was read from a cache.
     #[must_use]

@@ -29,6 +29,8 @@ pub struct Agent {
     pub name: Arc<str>,
     /// Whose sub-agent it is.
     pub parent: Option<usize>,
+    /// Its parent's next turn waits for its last.
+    pub awaited: bool,
     /// On whose behalf: the caller's key or address.
     pub caller: u32,
     /// What it asks for.
@@ -76,7 +78,7 @@ pub struct Turn {
     pub ttl: Ttl,
     /// Tokens of the answer.
     pub output: u64,
-    /// The sub-agents that begin after it. The next turn waits for all of them.
+    /// The sub-agents that begin after it. The next turn waits for those that are awaited.
     pub spawns: Vec<usize>,
 }
 
@@ -120,7 +122,11 @@ impl Agent {
     pub(super) fn chain(&self, turn: &Turn, chain: &mut Chain) {
         chain.positions.clear();
         let points = self.prompt(turn);
-        chain.positions.extend(points.iter().map(|p| Position { hash: p.hash, tokens: p.tokens, mark: None }));
+        chain.positions.extend(points.iter().map(|p| Position {
+            hash: p.hash,
+            tokens: p.tokens,
+            mark: None,
+        }));
         for &mark in &turn.marks {
             if let Some(position) = chain.positions.get_mut(mark) {
                 position.mark = Some(turn.ttl);
