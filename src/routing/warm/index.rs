@@ -117,6 +117,8 @@ impl WarmIndex {
                 // What can be read already stays so, and the first to come leads.
                 let led = warm.leader.as_ref().is_some_and(|other| !other.is_over());
                 if fresh || (warm.expires <= now && !led) {
+                    // What it lived for once is over: it is written anew.
+                    warm.life = millis(mark.life);
                     warm.expires = now + mark.life;
                     warm.leader = Some(Arc::clone(leader));
                 }
@@ -128,7 +130,8 @@ impl WarmIndex {
     pub(in crate::routing) fn reveal(&self, marks: &[Mark], domain: u64, started: Moment) {
         for mark in marks {
             self.upsert(mark, domain, started, |warm, _| {
-                warm.life = warm.life.max(millis(mark.life));
+                let was_alive = warm.expires > started;
+                warm.life = millis(mark.life).max(if was_alive { warm.life } else { 0 });
                 warm.expires = warm.expires.max(started + Duration::from_millis(warm.life.into()));
                 warm.tokens = mark.tokens;
                 warm.leader = None;
