@@ -68,7 +68,14 @@ impl Cost {
         let found = memory.warm.look(ask.prompt, now);
         let weights = &self.params.weights;
         let mut candidates = Candidates::new(ask, &nodes, weights, (known.as_ref(), place), found, now);
-        let asked = Asked { ask, nodes: &nodes, known: known.as_ref(), now, params: &self.params, waits: place.is_some() };
+        let asked = Asked {
+            ask,
+            nodes: &nodes,
+            known: known.as_ref(),
+            now,
+            params: &self.params,
+            waits: place.is_some(),
+        };
         match ask.pin.map(|pin| nodes.by_id(Endpoint::id_of(pin.as_str()))) {
             Some(None) => return asked.deny(Reason::OwnerGone, Duration::from_secs(60)),
             Some(Some(node)) => candidates.only(node),
