@@ -107,6 +107,8 @@ impl Default for Habits {
 const SUB_KINDS: u64 = 3;
 /// Tokens of it.
 const SUB_SHARED: u64 = 12_000;
+/// A context with less room than this is compacted.
+const NEARLY: u64 = 4_000;
 /// Turns in which many blocks come at once.
 const BURSTS: f64 = 0.01;
 
@@ -171,7 +173,7 @@ impl Maker<'_> {
         };
         let mut gap = Duration::ZERO;
         for n in 0..turns {
-            if thread.context.tokens() + 8_000 > habits.most {
+            if thread.context.tokens() + NEARLY > habits.most {
                 thread = self.compact(thread);
                 gap = Duration::from_millis(200);
             }
@@ -194,7 +196,9 @@ impl Maker<'_> {
                 }
                 Then::Spawn => self.spawn(),
             };
-            self.grow(&mut thread, output, news);
+            // Clients cut what does not fit.
+            let room = habits.most.saturating_sub(thread.context.tokens() + output);
+            self.grow(&mut thread, output, news.min(room.max(1)));
         }
         self.close(thread);
     }

@@ -23,7 +23,7 @@ const EPOCH: Moment = Moment::from_millis(3_600_000);
 /// The time of day at which it begins.
 const DAWN: Duration = Duration::from_secs(1_800_000_000);
 /// A run that has not come to its end by then does not come to one.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+const LONGEST: Duration = Duration::from_secs(2 * 86_400);
 /// Time in which a refusal travels.
 const REFUSAL: Duration = Duration::from_millis(100);
 

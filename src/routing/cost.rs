@@ -42,6 +42,8 @@ impl Default for CostParams {
     }
 }
 
+/// Nobody waits longer, whatever is configured: clients and proxies on the way give up.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Seconds until a provider's first byte, without what the prompt adds: for the guess at how long a
 /// leader takes.
 const FIRST_BYTE: f64 = 0.9;
@@ -68,14 +70,7 @@ impl Cost {
         let found = memory.warm.look(ask.prompt, now);
         let weights = &self.params.weights;
         let mut candidates = Candidates::new(ask, &nodes, weights, (known.as_ref(), place), found, now);
-        let asked = Asked {
-            ask,
-            nodes: &nodes,
-            known: known.as_ref(),
-            now,
-            params: &self.params,
-            waits: place.is_some(),
-        };
+        let asked = Asked { ask, nodes: &nodes, known: known.as_ref(), now, params: &self.params };
         match ask.pin.map(|pin| nodes.by_id(Endpoint::id_of(pin.as_str()))) {
             Some(None) => return asked.deny(Reason::OwnerGone, Duration::from_secs(60)),
             Some(Some(node)) => candidates.only(node),
@@ -97,8 +92,6 @@ struct Asked<'a> {
     known: Option<&'a Known>,
     now: Moment,
     params: &'a CostParams,
-    /// It has a place in a queue.
-    waits: bool,
 }
 
 impl Asked<'_> {
@@ -110,12 +103,16 @@ impl Asked<'_> {
         let all = || list.iter().enumerate();
         let Some((_, best)) = all().min_by(cheaper) else { return self.nowhere() };
         // Those that it may have: open, or open before its patience ends.
+        let within = |most: Duration| {
+            let left = most.saturating_sub(self.ask.waited);
+            let open = move |c: &Candidate<'_>| c.is_open() || (self.ask.may_wait && c.facts.wait <= left);
+            all()
+                .filter(|(_, candidate)| open(candidate))
+                .min_by(cheaper)
+                .filter(|(_, taken)| taken.cost() <= best.cost() + self.params.weights.refusal)
+        };
         let left = self.patience().saturating_sub(self.ask.waited);
-        let patient = |c: &Candidate<'_>| c.is_open() || (self.ask.may_wait && c.facts.wait <= left);
-        let taken = all()
-            .filter(|(_, candidate)| patient(candidate))
-            .min_by(cheaper)
-            .filter(|(_, taken)| taken.cost() <= best.cost() + self.params.weights.refusal);
+        let taken = within(self.params.wait_max).or_else(|| within(self.patience()));
         let (at, taken) = match taken {
             Some(taken) => taken,
             None => {
@@ -133,12 +130,10 @@ impl Asked<'_> {
         Verdict { decision, need: taken.need, anyway: taken.never, record: self.record(list, Some(at)) }
     }
 
-    /// How long it may wait in all. Others may come to stand before somebody who waits already, and
-    /// a provider may know of less headroom than we do: whoever has a place is not sent away for that
-    /// at once.
+    /// How long it may wait in all before it is refused: longer than it waits by choice. A refusal
+    /// costs it its place, and the client comes back to the same queue.
     fn patience(&self) -> Duration {
-        let most = self.params.wait_max;
-        if self.waits { most + most / 2 } else { most }
+        (3 * self.params.wait_max).min(PATIENCE)
     }
 
     /// Whether it is worth waiting for somebody else's first byte.

@@ -29,7 +29,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { delay: 0.004, crowding: 0.02, home: 0.002, share: 1.0, thinking: 0.05, refusal: 0.0 }
+        Self { delay: 0.004, crowding: 0.02, home: 0.002, share: 1.0, thinking: 0.05, refusal: 0.3 }
     }
 }
 
@@ -38,7 +38,7 @@ const PREFILL_PER_SECOND: f64 = 12_000.0;
 /// A cold prompt of so many tokens and more pays the crowding term in full.
 const ROOM: f64 = 10_000.0;
 /// Beyond this an account counts as full: the term grows without bound.
-const FULL: f64 = 0.98;
+const FULL: f64 = 0.9;
 
 /// What a prompt's tokens cost, in dollars a token.
 #[derive(Clone, Copy, PartialEq, Debug)]
