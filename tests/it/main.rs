@@ -18,6 +18,7 @@ mod care;
 mod cooling;
 mod cut;
 mod drain;
+mod explain;
 mod faults;
 mod fleet;
 mod forensics;
