@@ -29,6 +29,7 @@ mod objects;
 mod observe;
 mod odd_clients;
 mod operate;
+mod search;
 mod smoke;
 mod transport;
 mod wire;
