@@ -77,6 +77,8 @@ pub struct ServerParams {
     pub session_headers: Vec<String>,
     /// Where warm sessions are kept over a restart.
     pub state_file: Option<PathBuf>,
+    /// How often it is written, beside at the end.
+    pub state_every: Duration,
     /// What is logged and how.
     pub log: LogParams,
     /// Reload when the file changes, not only on SIGHUP.

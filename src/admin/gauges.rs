@@ -11,6 +11,11 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     metrics.buffered.set(i64::try_from(live.buffers.held()).unwrap_or(i64::MAX));
     metrics.kept.set(i64::try_from(live.keeper.bytes()).unwrap_or(i64::MAX));
     metrics.waiting.set(i64::try_from(snapshot.policy.waiters().count()).unwrap_or(i64::MAX));
+    let memory = snapshot.policy.memory();
+    let savings = memory.savings.so_far();
+    metrics.warm_prefixes.set(i64::try_from(memory.warm.len()).unwrap_or(i64::MAX));
+    metrics.round_robin.set(savings.round_robin);
+    metrics.saved.set(savings.saved());
     metrics.refresh_ratio();
     // Endpoints and domains that a reload took away must not linger.
     metrics.endpoint_state.reset();

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::{
     clock::{self, Moment},
-    live::Live,
-    routing::SessionView,
+    live::{DecisionView, Live},
+    routing::{Predictions, SessionView},
     session::{BreakView, SessionBreaks},
     upstream::{DomainView, EndpointView},
 };
@@ -23,6 +23,12 @@ pub(super) struct Status {
     waiting: usize,
     /// Sessions remembered; the hottest of them are listed.
     sessions_known: usize,
+    /// Prefixes that are warm somewhere.
+    warm_prefixes: usize,
+    /// How often prompts were expected to be warm, and were not.
+    predictions: Predictions,
+    /// What staying warm saves, by sample.
+    savings: SavingsView,
     links_known: usize,
     objects_known: usize,
     /// Bytes of hashes of prompts.
@@ -34,6 +40,14 @@ pub(super) struct Status {
     cache_breaks: Vec<BreakView>,
 }
 
+/// Prompts since the start, in dollars, extrapolated from a sample of the sessions.
+#[derive(Serialize)]
+struct SavingsView {
+    spent_usd: f64,
+    round_robin_usd: f64,
+    saved_usd: f64,
+}
+
 /// Lines of `cache_breaks`.
 const WORST: usize = 20;
 
@@ -42,6 +56,8 @@ const WORST: usize = 20;
 pub(super) struct SessionStatus {
     /// Where it is; `null` once it was forgotten.
     session: Option<SessionView>,
+    /// Its last decisions, the latest first.
+    decisions: Vec<DecisionView>,
     /// Its prompts, and when its cache broke last.
     forensics: Option<SessionBreaks>,
 }
@@ -51,13 +67,17 @@ pub(super) fn session(live: &Live, id: u64, now: Moment) -> Option<SessionStatus
     let snapshot = live.snapshot.load();
     let session = snapshot.policy.sessions().by_short_hash(id, now);
     let forensics = live.forensics.of_session(id, now);
-    (session.is_some() || forensics.is_some()).then_some(SessionStatus { session, forensics })
+    let decisions = live.decisions.of_session(id);
+    let known = session.is_some() || forensics.is_some() || !decisions.is_empty();
+    known.then_some(SessionStatus { session, decisions, forensics })
 }
 
 /// The state of the gateway, with its `sessions` hottest sessions.
 pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
     let snapshot = live.snapshot.load();
     let table = snapshot.policy.sessions();
+    let memory = snapshot.policy.memory();
+    let savings = memory.savings.so_far();
     Status {
         version: env!("CARGO_PKG_VERSION"),
         draining: live.flights.is_draining(),
@@ -67,6 +87,13 @@ pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
         buffered_bytes: live.buffers.held(),
         waiting: snapshot.policy.waiters().count(),
         sessions_known: table.len(),
+        warm_prefixes: memory.warm.len(),
+        predictions: memory.predictions(),
+        savings: SavingsView {
+            spent_usd: savings.spent,
+            round_robin_usd: savings.round_robin,
+            saved_usd: savings.saved(),
+        },
         links_known: live.links.len(),
         objects_known: live.owners.len(),
         forensics_bytes: live.forensics.bytes(),

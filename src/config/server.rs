@@ -49,6 +49,7 @@ pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
         max_attempts: server.whole("max_attempts", 3, 1..=10),
         session_headers: session_headers(server),
         state_file: server.path("state_file").map(|path| path.value),
+        state_every: server.duration("state_every", secs(30), secs(1)..=secs(3600)),
         log: server.table("log", log),
         watch: server.flag("watch", true),
     };

@@ -5,6 +5,7 @@
 //! is a noun of its own.
 
 mod buffers;
+mod decisions;
 mod flights;
 mod keeper;
 mod turn;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use buffers::{Buffers, Held};
+pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
 pub use flights::{Flight, Flights};
 pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
 pub use turn::KeptTurn;
@@ -37,6 +39,8 @@ pub struct Live {
     pub owners: Owners,
     /// What sessions' prompts were, to say why their caches break.
     pub forensics: Forensics,
+    /// Why sessions' requests went where they went.
+    pub decisions: Decisions,
     /// Tokens per byte and the like.
     pub learned: Learned,
     /// Request bodies held.

@@ -38,6 +38,8 @@ pub(crate) struct Admitted {
     pub requested: ModelName,
     /// The only endpoint that can serve it.
     pub pin: Option<EndpointName>,
+    /// What it refers to, where nobody here has made any of that.
+    pub unknown: Vec<HardPin>,
     /// The model has spoken before.
     pub has_history: bool,
     /// What the provider's cache sees of it; let go with the first byte of the answer.
@@ -164,6 +166,8 @@ pub(crate) fn admit(
         operation,
         model: who.model,
         requested: who.requested,
+        // Without an owner among them, none of them has one that is known.
+        unknown: if pin.is_none() { view.pins } else { Vec::new() },
         pin,
         has_history: view.has_history,
         prompt,

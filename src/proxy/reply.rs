@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     dialect,
+    routing::Turn,
     types::{Dialect, Reason},
 };
 
@@ -31,6 +32,12 @@ pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
     if let Some((result, reason)) = x.affinity {
         let _ = head.insert_header("x-warmkey-affinity", result.label());
         let _ = head.insert_header("x-warmkey-reason", reason.label());
+    }
+    if let Some(expected) = x.turn.as_ref().and_then(Turn::expected) {
+        let _ = head.insert_header("x-warmkey-warm", expected.to_string());
+    }
+    if !x.waited.is_zero() {
+        let _ = head.insert_header("x-warmkey-wait", format!("{:.1}s", x.waited.as_secs_f64()));
     }
     if x.care.any() {
         let _ = head.insert_header("x-warmkey-care", x.care.to_string());

@@ -9,10 +9,14 @@ use super::{denial, exchange::Exchange, keepalive};
 use crate::{
     clock,
     dialect::TtlAsked,
+    live::Decided,
     routing::{InputFacts, Record, TurnFacts},
     session::{self, Verdict},
     telemetry::Metrics,
-    types::{CacheBreak, Family, IdSource, NanoUsd, Outcome, Reason, Receipt, SessionKey, Timings, Usage},
+    types::{
+        CacheBreak, Family, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey, Timings,
+        Usage,
+    },
 };
 
 /// Makes the receipt and books it.
@@ -27,8 +31,10 @@ pub(crate) fn settle(x: &mut Exchange) {
     let charge = charge(x, &usage);
     learn(x, session);
     let cache_break = cache_break(x, outcome, &usage, estimated);
+    let (mut expected_read, mut predicted) = (None, None);
     if let Some(mut turn) = x.turn.take() {
-        turn.settled(&TurnFacts {
+        expected_read = turn.expected().map(|expected| u64::from(expected.warm));
+        predicted = turn.settled(&TurnFacts {
             context_tokens: usage.total_input(),
             output_tokens: usage.output,
             charged: charge.unwrap_or_default(),
@@ -65,6 +71,8 @@ pub(crate) fn settle(x: &mut Exchange) {
         blame: reason.map(denial::blame),
         usage,
         estimated,
+        expected_read,
+        predicted,
         charge,
         request_bytes: x.request_bytes,
         response_bytes: x.response_bytes,
@@ -81,7 +89,32 @@ pub(crate) fn settle(x: &mut Exchange) {
     };
     Metrics::global().book(&receipt);
     log(&receipt, &x.record);
+    note(x, &receipt);
     x.reading = None;
+}
+
+/// Keeps the decision where people can ask for it.
+fn note(x: &mut Exchange, r: &Receipt) {
+    let record = std::mem::take(&mut x.record);
+    let generates = r.operation.is_some_and(Operation::generates) && !r.care.keep_alive;
+    let Some(session) = r.session.filter(|_| generates) else { return };
+    let said = !r.estimated && r.usage.total_input() > 0;
+    x.live.decisions.note(
+        session,
+        Decided {
+            at: r.at,
+            endpoint: r.endpoint.clone(),
+            affinity: r.affinity,
+            outcome: r.outcome,
+            reason: r.reason,
+            waited: r.timings.waited,
+            attempts: r.attempts.len(),
+            record,
+            expected_read: r.expected_read,
+            read: said.then_some(r.usage.cached_read),
+            charge: r.charge,
+        },
+    );
 }
 
 /// What to charge: the provider's figures where it gave them, else our estimate, but nothing for a
@@ -162,6 +195,7 @@ fn log(r: &Receipt, record: &Record) {
         break_usd = r.cache_break.and_then(|broken| broken.cost).map(NanoUsd::as_usd),
         prompt_tokens = record.tokens,
         weighed = %record,
+        expected_read = r.expected_read,
         status = r.status,
         care = r.care.any().then(|| r.care.to_string()),
         outcome = r.outcome.label(),

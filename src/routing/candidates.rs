@@ -33,6 +33,9 @@ const SAMPLE: usize = 8;
 const IDLE: usize = 2;
 /// Endpoints whose sessions are counted to know what a fair share is.
 const COUNTED: usize = 64;
+/// So many sessions may share an account whatever their number: to spread a handful buys little
+/// safety and writes what they have in common once more for each account.
+const FEW: u64 = 8;
 /// A suspect key is checked within moments: whoever is warm there looks again this often ..
 const SUSPECT_STEP: Duration = Duration::from_millis(200);
 /// .. for this long.
@@ -353,7 +356,7 @@ fn share(active: u64, of: usize) -> u64 {
     if of < 3 {
         return u64::MAX;
     }
-    (active / 4).max(3 * active / (2 * of as u64))
+    (active / 4).max(3 * active / (2 * of as u64)).max(FEW)
 }
 
 fn sessions(node: &Node) -> u64 {

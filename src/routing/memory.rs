@@ -1,11 +1,15 @@
 //! What routing remembers, whichever policy decides: sessions, warm prefixes, and how good our
 //! predictions were. It outlives a reload.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::{
@@ -35,12 +39,29 @@ pub struct Memory {
 }
 
 /// How often the warm index was asked, and how often it was wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Predictions {
     /// Reads predicted and reported on.
     pub made: u64,
     /// Those that did not happen.
     pub wrong: u64,
+}
+
+/// What one request was expected to find in its provider's cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Expected {
+    /// Tokens that the warm index says can be read.
+    pub warm: u32,
+    /// Tokens of the whole prompt, estimated.
+    pub tokens: u32,
+}
+
+/// Compact, for a header: `88000/104000`.
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The index knows what providers counted, the whole is our guess: never more than all.
+        write!(f, "{}/{}", self.warm, self.tokens.max(self.warm))
+    }
 }
 
 impl Memory {
@@ -83,6 +104,8 @@ pub(super) struct Trail {
     /// What it was expected to read.
     read: Option<Probe>,
     tokens: u32,
+    /// The prompt is nothing that a cache could hold.
+    opaque: bool,
     leader: Arc<Leader>,
     started: Moment,
     answered: bool,
@@ -103,11 +126,17 @@ impl Trail {
             marks: prompt.marks().into(),
             read,
             tokens: prompt.tokens,
+            opaque: prompt.probes().is_empty(),
             leader,
             started: now,
             answered: false,
             shadow: memory.savings.started(start, now),
         }
+    }
+
+    pub(super) fn expected(&self) -> Option<Expected> {
+        let warm = self.read.map_or(0, |read| read.tokens);
+        (!self.opaque).then_some(Expected { warm, tokens: self.tokens })
     }
 
     /// The provider has begun to answer.
@@ -130,14 +159,14 @@ impl Trail {
     }
 
     /// What the provider counted. Tokens that it reports as read tell whether we were right.
-    pub(super) fn settled(&mut self, facts: &TurnFacts) {
-        let Some(input) = facts.input.filter(|_| self.answered) else { return };
+    pub(super) fn settled(&mut self, facts: &TurnFacts) -> Option<bool> {
+        let input = facts.input.filter(|_| self.answered)?;
         if let Some(shadow) = self.shadow.take() {
             self.memory.savings.settled(&shadow, &input);
         }
         let total = input.read + input.written + input.uncached;
         if total == 0 {
-            return;
+            return None;
         }
         let is_marked = self.endpoint.provider().params.cache.rule == CacheRule::Marked;
         if is_marked && input.read == 0 && input.written == 0 {
@@ -149,7 +178,7 @@ impl Trail {
         } else {
             self.resize(total);
         }
-        self.judge(input.read);
+        self.judge(input.read)
     }
 
     /// Bytes become tokens at another rate than we guessed: now we know.
@@ -166,18 +195,20 @@ impl Trail {
         }
     }
 
-    fn judge(&self, read: u64) {
-        let Some(expected) = self.read else { return };
+    /// Whether what was expected was read; `None` where nothing was.
+    fn judge(&self, read: u64) -> Option<bool> {
+        let expected = self.read?;
         self.memory.predictions.fetch_add(1, Ordering::Relaxed);
         let tokens = u64::from(expected.tokens);
         if read + (tokens / 8).max(TOLERANCE) >= tokens {
-            return;
+            return Some(true);
         }
         self.memory.prediction_errors.fetch_add(1, Ordering::Relaxed);
         // What this request wrote itself is there now.
         if self.marks.iter().all(|mark| mark.key != expected.key) {
             self.memory.warm.forget(expected.key, self.domain);
         }
+        Some(false)
     }
 }
 

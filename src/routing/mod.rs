@@ -39,7 +39,7 @@ mod warm;
 pub use choosing::Choosing;
 pub use cost::CostParams;
 pub use entry::Place;
-pub use memory::{Memory, Predictions};
+pub use memory::{Expected, Memory, Predictions};
 pub use pinned::PinnedParams;
 pub use policy::{Ask, Decision, Policy, Start, Tried, Verdict, Waiters};
 pub use record::{Record, Weighed};

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 
 use super::{
     entry::{Entry, Place},
-    memory::Trail,
+    memory::{Expected, Trail},
     policy::Start,
     saved::{SavedTable, SessionView},
 };
@@ -310,12 +310,17 @@ impl Turn {
         }
     }
 
-    /// The turn's figures.
-    pub fn settled(&mut self, facts: &TurnFacts) {
-        if let Some(trail) = &mut self.trail {
-            trail.settled(facts);
-        }
-        let Some(session) = self.session else { return };
+    /// What it was expected to find in the provider's cache; `None` for what no cache could hold.
+    #[must_use]
+    pub fn expected(&self) -> Option<Expected> {
+        self.trail.as_ref()?.expected()
+    }
+
+    /// The turn's figures. Says whether what was expected to be read was read; `None` where nothing
+    /// was expected, or the provider did not say.
+    pub fn settled(&mut self, facts: &TurnFacts) -> Option<bool> {
+        let right = self.trail.as_mut().and_then(|trail| trail.settled(facts));
+        let Some(session) = self.session else { return right };
         self.table.with(session, |entry| {
             let counts = &mut entry.counts;
             if facts.context_tokens > 0 {
@@ -324,6 +329,7 @@ impl Turn {
             counts.output_tokens = counts.output_tokens.saturating_add(facts.output_tokens);
             counts.charged = NanoUsd(counts.charged.0.saturating_add(facts.charged.0));
         });
+        right
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::{
     clock,
     config::Config,
-    live::{Buffers, Flights, Keeper, Live},
+    live::{Buffers, Decisions, Flights, Keeper, Live},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
     routing::{CostParams, PinnedParams, Policy, Rings, Router, RouterParams},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
@@ -98,6 +98,7 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live
         links: Links::new(links, start ^ fastrand::u64(..)),
         owners: Owners::new(config.routing.objects),
         forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),
+        decisions: Decisions::default(),
         learned: Learned::new(),
         buffers: Arc::new(Buffers::default()),
         flights: Arc::new(Flights::default()),

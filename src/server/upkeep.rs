@@ -14,8 +14,6 @@ use crate::{
 
 /// How often keys that are due are looked for, beside being told.
 const CHECKS: Duration = Duration::from_secs(1);
-/// How often the state file is written.
-const SAVES: Duration = Duration::from_secs(30);
 /// Keys are validated at start, but a provider that hangs must not keep the gateway from serving.
 const FIRST_CHECKS: Duration = Duration::from_secs(5);
 
@@ -105,7 +103,8 @@ async fn probe_engines(live: Arc<Live>, upstreams: Arc<Upstreams>) {
 
 async fn save_state(live: Arc<Live>) {
     loop {
-        tokio::time::sleep(SAVES).await;
+        let every = live.snapshot.load().server.state_every;
+        tokio::time::sleep(every).await;
         let live = Arc::clone(&live);
         let saved = tokio::task::spawn_blocking(move || {
             let file = live.snapshot.load().server.state_file.clone();

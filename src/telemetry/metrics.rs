@@ -13,6 +13,8 @@ use crate::types::{
 
 /// Seconds: from a cached answer to a slow reasoning model.
 const LONG: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// Seconds: waiting on purpose, which is bounded.
+const WAIT: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
 /// Seconds: the gaps between tokens.
 const GAP: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 5.0];
 /// Seconds: our own work.
@@ -30,6 +32,8 @@ pub struct Metrics {
     inter_token: Histogram,
     overhead: Histogram,
     affinity: IntCounterVec,
+    predictions: IntCounterVec,
+    wait: Histogram,
     care: IntCounterVec,
     cache_breaks: IntCounterVec,
     cache_break_tokens: IntCounterVec,
@@ -63,6 +67,12 @@ pub struct Metrics {
     pub kept: IntGauge,
     /// Requests that wait for an account on purpose.
     pub waiting: IntGauge,
+    /// Prefixes that are warm somewhere.
+    pub warm_prefixes: IntGauge,
+    /// Dollars that round-robin would have paid for prompts since the start, extrapolated.
+    pub round_robin: Gauge,
+    /// Those of them that were saved.
+    pub saved: Gauge,
     /// Cached input over all input since the start.
     pub hit_ratio: Gauge,
 }
@@ -94,6 +104,12 @@ impl Metrics {
                 "Whether sessions stayed in place.",
                 &["result", "reason"],
             ),
+            predictions: r.counters(
+                "predictions_total",
+                "Answers whose prompt was expected to be warm, by whether it was.",
+                &["result"],
+            ),
+            wait: r.histogram("wait_seconds", "Waiting for an account, of requests that waited.", WAIT),
             care: r.counters("cache_care_total", "Requests that got cache care.", &["kind"]),
             cache_breaks: r.counters(
                 "cache_breaks_total",
@@ -150,6 +166,15 @@ impl Metrics {
             buffered: r.level("buffered_bytes", "Request bytes held for a replay."),
             kept: r.level("kept_bytes", "Bytes of prompts kept for resting sessions."),
             waiting: r.level("waiting", "Requests waiting for an account."),
+            warm_prefixes: r.level("warm_prefixes", "Prefixes remembered as warm somewhere."),
+            round_robin: r.ratio(
+                "round_robin_usd",
+                "What prompts would have cost under round-robin since the start, by sample.",
+            ),
+            saved: r.ratio(
+                "saved_usd",
+                "What staying warm has saved against round-robin since the start, by sample.",
+            ),
             hit_ratio: r.ratio("cache_hit_ratio", "Cached input over all input since the start."),
         }
     }
@@ -172,6 +197,12 @@ impl Metrics {
         }
         if let Some((result, reason)) = receipt.affinity {
             self.book_affinity(result, reason);
+        }
+        if let Some(right) = receipt.predicted {
+            self.predictions.with_label_values(&[if right { "right" } else { "wrong" }]).inc();
+        }
+        if !receipt.timings.waited.is_zero() {
+            self.wait.observe(receipt.timings.waited.as_secs_f64());
         }
         self.book_care(&receipt.care);
         if let Some(broken) = &receipt.cache_break {

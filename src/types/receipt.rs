@@ -136,6 +136,11 @@ pub struct Receipt {
     pub usage: Usage,
     /// The provider never reported the usage: `usage` is our own estimate.
     pub estimated: bool,
+    /// Tokens that were expected to be read from the provider's cache; `None` where no cache could hold
+    /// the prompt, or nobody began to answer.
+    pub expected_read: Option<u64>,
+    /// Whether they were; `None` where none were expected, or the provider did not say.
+    pub predicted: Option<bool>,
     /// Money; `None` when no price is known for the model.
     pub charge: Option<NanoUsd>,
     /// Bytes of the request's body.

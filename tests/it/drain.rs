@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpStream, sync::watch};
 use warmkey::{
-    sim::{Fault, SeenRequest, Sim},
+    sim::{Account, Fault, SeenRequest, Sim},
     types::Dialect,
 };
 
 use crate::{
-    harness::{Ask, Gateway, Reply, Setup, body, get, path, sim, within},
+    harness::{Ask, Gateway, Reply, Setup, body, get, path, sim, sim_with, within},
     wire::{Fixed, STREAM, Script, Wire, chunk},
 };
 
@@ -279,7 +279,19 @@ async fn a_torn_state_file_is_reported_and_ignored() {
     first.signal("TERM");
     assert_eq!(first.ended().await, Some(0));
     let whole = std::fs::read(&file).expect("written");
-    let torn: [&[u8]; 4] = [&whole[..whole.len() / 2], b"", b"\0\xff\xfe", b"{\"version\":99}"];
+    let text = std::str::from_utf8(&whole).expect("text");
+    let older = text.replacen("\"version\":2", "\"version\":1", 1);
+    assert_ne!(older, text);
+    let nested = "[".repeat(1_000_000);
+    let torn: [&[u8]; 7] = [
+        &whole[..whole.len() / 2],
+        b"",
+        b"\0\xff\xfe",
+        b"{\"version\":99}",
+        older.as_bytes(),
+        nested.as_bytes(),
+        b"{\"version\":2,\"warm\":{\"saved_at_unix\":-1,\"prefixes\":[]}}",
+    ];
     for state in torn {
         std::fs::write(&file, state).expect("a file");
         let mut gateway = lives.next().await;
@@ -294,6 +306,124 @@ async fn a_torn_state_file_is_reported_and_ignored() {
     // And the last one left a good file behind.
     let gateway = lives.next().await;
     assert!(gateway.log().contains("state restored"), "{}", gateway.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_state_file_is_worth_no_more_than_its_sense() {
+    let sim = sim().await;
+    let lives = Lives::over(&sim, with_state);
+    let (huge, late) = (u64::MAX, u64::from(u32::MAX));
+    let session = |id: &str, endpoint: &str| {
+        json!({"session": id, "endpoint": endpoint, "model": "x", "warm_ms": huge, "idle_ms": huge, "turns": huge,
+            "context_bytes": huge, "output_tokens": huge, "charged_nano_usd": huge})
+    };
+    let limit = |kind: &str, limit: u64, level: i64| json!({"kind": kind, "limit": limit, "level": level, "told": true});
+    let state = json!({
+        "version": 2,
+        "sessions": {"saved_at_unix": huge, "sessions": [
+            session("0", "a1"), session("zz", "a1"), session(&"f".repeat(32), "nobody"), session(&"e".repeat(32), "a1"),
+        ]},
+        "warm": {"saved_at_unix": huge, "prefixes": [
+            ["ffffffffffffffff", "0", huge, late, late], ["", "", 1, 1, 1], ["-1", "g", huge, 0, 0],
+        ]},
+        "limits": {"saved_at_unix": huge, "domains": [
+            {"domain": "x", "endpoints": ["nobody", "a1", "a1"], "classes": [
+                {"class": "no such class", "open_in_ms": huge, "ewma": huge, "limits": []},
+                {"class": "claude-sonnet-4-6", "open_in_ms": 0, "ewma": huge, "limits": [
+                    limit("requests", huge, i64::MIN), limit("tokens", 0, i64::MAX), limit("what", 1, 1),
+                ]},
+            ]},
+        ]},
+        "links": {"entries": []}, "owners": {"entries": []},
+        "unknown": {"deep": [[[[]]]]},
+    });
+    std::fs::write(lives.dir.path().join("state.json"), state.to_string()).expect("a file");
+    let gateway = lives.next().await;
+    let log = gateway.log();
+    assert!(log.contains("state restored") || log.contains("starting cold"), "{log}");
+    for dialect in Dialect::ALL {
+        gateway.ask(dialect).session("hostile").send().await.assert_ok();
+    }
+    gateway.assert_all_ready().await;
+    gateway.assert_no_panic();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_plain_file_is_not_read_as_one() {
+    let sim = sim().await;
+    let lives = Lives::over(&sim, |setup, _| setup.server("state_file = \"/dev/zero\""));
+    let gateway = lives.next().await;
+    assert!(gateway.log().contains("it is no plain file"), "{}", gateway.log());
+    gateway.ask(Dialect::Anthropic).send().await.assert_ok();
+}
+
+/// Tokens of input left in the account of `endpoint`, of how many.
+fn input_left(status: &Value, endpoint: &str) -> Option<(i64, i64)> {
+    let domain = Gateway::endpoint_in(status, endpoint)["rate_domain"].clone();
+    let domains = status["domains"].as_array().expect("a list");
+    let domain = domains.iter().find(|one| one["name"] == domain)?;
+    let levels = domain["classes"].as_array()?.iter().filter_map(|class| class["headroom"].as_array());
+    let input = levels.flatten().find(|level| level["kind"] == "input_tokens")?;
+    Some((input["remaining"].as_i64()?, input["limit"].as_i64()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_was_killed_knows_what_is_warm_and_what_is_left() {
+    let accounts =
+        || (1..=4).map(|n| Account::new(&format!("key-{n}"), &format!("org-{n}"), &format!("ws-{n}")));
+    let sim =
+        sim_with(|config| config.accounts = accounts().map(|one| one.limits(1_000, 30_000, 0)).collect())
+            .await;
+    let lives = Lives::over(&sim, |setup, dir| with_state(setup, dir).server("state_every = \"1s\""));
+    let ask = |gateway: &Gateway, n: usize, turn: usize| {
+        let body = crate::forensics::body(Dialect::Anthropic, turn, &format!("Agent {n}."));
+        Ask::new(gateway.url(path(Dialect::Anthropic)), body).session(&format!("killed-{n}"))
+    };
+    let mut first = lives.next().await;
+    let mut homes = Vec::new();
+    for n in 0..24 {
+        let reply = ask(&first, n, 0).send().await.assert_ok();
+        homes.push(reply.endpoint().to_owned());
+    }
+    let status = first.at_rest().await;
+    let left = |status: &Value| (1..=4).map(|n| input_left(status, &format!("a{n}"))).collect::<Vec<_>>();
+    let before = left(&status);
+    // Written at least once since: the file of the second before may be half the truth.
+    let file = lives.dir.path().join("state.json");
+    let whole = || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let state: Value = serde_json::from_str(&text).unwrap_or_default();
+        state["sessions"]["sessions"].as_array().map_or(0, Vec::len) == 24
+    };
+    within("everything is saved", async {
+        while !whole() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    first.signal("KILL");
+    assert_eq!(first.ended().await, None);
+
+    let second = lives.next().await;
+    assert!(second.log().contains("state restored"), "{}", second.log());
+    for (was, is) in before.iter().zip(left(&second.status().await)) {
+        let ((was, limit), Some((is, _))) = (was.expect("told"), is) else {
+            panic!("nothing is known of limits: {before:?}\n{}", second.log());
+        };
+        assert!(was < limit / 2 + limit / 4, "the test must use something up: {was} of {limit}");
+        assert!(is < limit * 9 / 10, "{is} of {limit} after the restart, {was} before");
+    }
+    for (n, home) in homes.iter().enumerate() {
+        let reply = ask(&second, n, 1).send().await.assert_ok();
+        assert_eq!((reply.endpoint(), reply.affinity()), (home.as_str(), "hit"), "agent {n}");
+        let warm = reply.header("x-warmkey-warm").split('/').next().and_then(|warm| warm.parse().ok());
+        assert!(warm > Some(1_500_u32), "agent {n}: {}", reply.header("x-warmkey-warm"));
+    }
+    let status = second.at_rest().await;
+    assert_eq!(status["predictions"], json!({"made": 24, "wrong": 0}));
+    assert_eq!(sim.stats().total().refused, 0, "no account was flooded");
+    second.assert_all_ready().await;
+    second.assert_no_panic();
 }
 
 #[tokio::test(flavor = "multi_thread")]

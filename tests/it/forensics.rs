@@ -13,7 +13,7 @@ fn long(words: &str, sentences: usize) -> String {
 }
 
 /// An agent's turn number `turn`, with what its system prompt says of the time.
-fn body(dialect: Dialect, turn: usize, clock: &str) -> Value {
+pub fn body(dialect: Dialect, turn: usize, clock: &str) -> Value {
     let schema = json!({"type": "object", "properties": {"query": {"type": "string"}}});
     let (marker, rules) = (json!({"type": "ephemeral"}), long(&format!("{CANARY}. {clock}"), 200));
     let model = crate::harness::model(dialect);

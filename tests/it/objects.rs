@@ -17,19 +17,19 @@ const EVE: &str = "wk-eve-0123456789abcdef0123";
 /// What files and batches need.
 const ALLOWED: &str = r#"passthrough = ["POST /v1/files", "GET /v1/files", "* /v1/files/*", "GET /v1/files/*/content", "POST /v1/batches"]"#;
 
-fn bare(gateway: &Gateway, method: Method, path: &str) -> Ask {
+pub fn bare(gateway: &Gateway, method: Method, path: &str) -> Ask {
     Ask::new(gateway.url(path), json!({})).method(method).raw("")
 }
 
-fn of(ask: Ask, token: &str) -> Ask {
+pub fn of(ask: Ask, token: &str) -> Ask {
     ask.header("authorization", &format!("Bearer {token}"))
 }
 
-fn stored(gateway: &Gateway) -> Ask {
+pub fn stored(gateway: &Gateway) -> Ask {
     gateway.ask(Dialect::OpenAiResponses).with(|body| body["store"] = json!(true))
 }
 
-fn id(reply: &Reply) -> String {
+pub fn id(reply: &Reply) -> String {
     reply.json()["id"].as_str().unwrap_or_else(|| panic!("{}", reply.text())).to_owned()
 }
 

@@ -9,6 +9,7 @@ use crate::{
     proxy::{
         choose::Choice,
         cooling,
+        denial::Denial,
         forward::Answer,
         last_word::{Final, LastWord},
         relay::Cut,
@@ -49,6 +50,14 @@ impl Drive<'_, '_> {
             choice.slot.refused(clock::now());
             self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
             return Step::Same(choice.into(), Duration::ZERO);
+        }
+        if self.search.is_miss(status, &fault) {
+            choice.slot.refused(clock::now());
+            self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
+            // A turn that was not answered leaves nothing warm.
+            self.x.turn = None;
+            self.search.missed(&choice.endpoint, Final { head, body, verdict });
+            return self.search_on().map_or(Step::Ask, Step::Ended);
         }
         let refused_elsewhere = self.domains_that_refused_but(&choice) > 0;
         let last = Final { head, body, verdict };
@@ -106,7 +115,7 @@ impl Drive<'_, '_> {
             &Failed {
                 failure: &failure,
                 provider: &provider,
-                tries: self.count - u32::from(self.stale),
+                tries: self.count.saturating_sub(u32::from(self.stale) + self.search.misses()),
                 max_tries: self.x.snapshot.server.max_attempts,
                 stayed: self.stayed,
                 jitter: fastrand::f64(),
@@ -131,6 +140,35 @@ impl Drive<'_, '_> {
                 Step::Ask
             }
             Next::RetrySame { .. } | Next::Ask | Next::GiveUp => Step::Ended(last.ending()),
+        }
+    }
+
+    /// The choice was denied: the end, unless there is another account where to look.
+    pub(super) fn denied(&mut self, denial: Denial) -> Option<Ending> {
+        let next = self.search.next().and_then(|name| self.x.snapshot.pool.endpoint(name.as_str()));
+        let Some(endpoint) = next.map(Arc::clone) else {
+            return Some(LastWord::instead_of(self.last.take(), denial));
+        };
+        self.search.denied(&endpoint, denial);
+        self.search_on()
+    }
+
+    /// Looks elsewhere for what nobody here has made; the end where nobody is left to ask.
+    fn search_on(&mut self) -> Option<Ending> {
+        let now = clock::now();
+        let total = self.x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.timeouts.total);
+        let over = total.is_some_and(|total| now >= self.x.since + total);
+        if !over && self.search.go_on(&self.call.model, self.lane, &self.tried, now) {
+            return None;
+        }
+        Some(self.search.give_up(&self.tried, self.last.take()))
+    }
+
+    /// Whoever answers a request has what it refers to.
+    pub(super) fn own_what_was_found(&self, choice: &Choice) {
+        let now = clock::unix_now();
+        for pin in self.search.objects() {
+            self.x.live.owners.learn(&self.x.tenant, pin.kind, &pin.id, choice.endpoint.name(), now);
         }
     }
 
@@ -169,6 +207,14 @@ impl Drive<'_, '_> {
             ambiguous,
             spent: clock::now().since(started),
         });
+    }
+
+    /// The option is not to be tried there.
+    pub(super) fn usage_is_refused(&self) -> bool {
+        let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
+        let refused = self.x.live.usage_refused.lock();
+        !refused.is_empty()
+            && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
     }
 
     /// Without the usage option it was answered, so it was the option. Only now: the error that made

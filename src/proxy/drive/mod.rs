@@ -2,12 +2,14 @@
 //! has reached the client and something is left to try.
 
 mod after;
+mod search;
 
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::search::Search;
 use super::{
     admit::{Admitted, Shape},
     choose::{self, Choice, NoChoice, Wish},
@@ -83,6 +85,8 @@ pub(crate) struct Drive<'a, 'l> {
     /// A provider seems to refuse what was put in for its cache's sake, so it is tried without.
     no_care: bool,
     last: Option<LastWord>,
+    /// Where what it refers to may live.
+    search: Search,
 }
 
 /// What comes after a try.
@@ -112,9 +116,10 @@ impl<'a, 'l> Drive<'a, 'l> {
         gateway: &'a Gateway,
         line: &'a mut Downlink<'l>,
         x: &'a mut Exchange,
-        call: Admitted,
+        mut call: Admitted,
         request: &'a Request<'a>,
     ) -> Self {
+        let search = Search::new(std::mem::take(&mut call.unknown));
         let lane = call.model.lane(call.operation, call.requested.as_str());
         let flow = flow_of(x);
         Self {
@@ -135,6 +140,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             no_usage_option: false,
             no_care: false,
             last: None,
+            search,
         }
     }
 
@@ -147,7 +153,10 @@ impl<'a, 'l> Drive<'a, 'l> {
                 None => match self.choose().await {
                     Ok(choice) => choice,
                     Err(NoChoice::Lost(lost)) => return Ending::Lost(lost),
-                    Err(NoChoice::Denied(denial)) => return LastWord::instead_of(self.last, denial),
+                    Err(NoChoice::Denied(denial)) => match self.denied(denial) {
+                        Some(ending) => return ending,
+                        None => continue,
+                    },
                 },
             };
             match self.attempt(choice).await {
@@ -175,7 +184,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         let wish = Wish {
             model: &self.call.model,
             lane: self.lane,
-            pin: self.call.pin.as_ref(),
+            pin: self.call.pin.as_ref().or(self.search.next()),
             session,
             seed,
             has_history: self.call.has_history,
@@ -302,6 +311,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.remember_usage_refused(&choice);
         }
         self.x.answered = Some(now);
+        self.own_what_was_found(&choice);
         self.call.prompt = Prompt::default();
         if let Some(turn) = &mut self.x.turn {
             turn.answered();
@@ -373,13 +383,6 @@ impl<'a, 'l> Drive<'a, 'l> {
         if let Some(metered) = self.x.reading.as_ref().map(|reading| reading.meter.settle(now)) {
             choice.slot.used(&metered.usage, now);
         }
-    }
-
-    fn usage_is_refused(&self) -> bool {
-        let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
-        let refused = self.x.live.usage_refused.lock();
-        !refused.is_empty()
-            && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))
     }
 }
 
