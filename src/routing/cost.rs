@@ -78,6 +78,7 @@ impl Cost {
                 let settled = candidates.list.iter().any(|candidate| {
                     candidate.is_open()
                         && !candidate.never
+                        && !candidate.facts.refuses_thinking
                         && candidate.facts.warm > half
                         && candidate.facts.warm >= candidates.warmest()
                 });
