@@ -9,6 +9,8 @@
 pub mod cli;
 pub mod server;
 
+pub mod replay;
+
 pub mod admin;
 pub mod proxy;
 pub mod sim;

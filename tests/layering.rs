@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["server"],
+    &["replay"],
     &["proxy", "admin", "sim"],
     &["config"],
     &["live"],

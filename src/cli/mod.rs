@@ -9,6 +9,7 @@ mod connect;
 mod endpoint;
 mod http;
 mod import;
+mod replay;
 mod serve;
 mod sim;
 
@@ -37,6 +38,8 @@ enum Command {
     Serve(serve::Args),
     /// Run the simulated provider by itself, or drive agents at a gateway
     Sim(sim::Args),
+    /// Compare ways to choose accounts in virtual time, on simulated agents or a recorded trace
+    Replay(replay::Args),
     /// Check a configuration: every fault at once, with line and remedy
     Check(check::Args),
     /// List endpoints of a running gateway, or take one out and in
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
     let out = &mut io::stdout().lock();
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Sim(args) => asynchronous(sim::run(&args, out)),
         Command::Check(args) => {
             check::run(&args, &crate::config::ThisHost, Some(crate::server::live_check), out)

@@ -216,10 +216,10 @@ async fn send(live: &Arc<Live>, upstreams: &Upstreams, ping: &Ping<KeptTurn>) {
     let now = clock::now();
     let draw = Draw { need: need(turn), who: Standing::New(Flow::NOBODY), anyway: false };
     let taken = home(&snapshot, turn).filter(|_| now < ping.until).and_then(|(endpoint, model, lane)| {
-        Some((endpoint.acquire(lane, &draw, now).ok()?, endpoint, model, lane))
+        Some((endpoint.acquire(lane, &draw, now).ok()?, endpoint, model))
     });
     let body = body_of(turn);
-    let (Some((slot, endpoint, model, lane)), Some(body)) = (taken, body) else {
+    let (Some((slot, endpoint, model)), Some(body)) = (taken, body) else {
         x.silent = true;
         if let Some(endpoint) = snapshot.pool.endpoint(turn.endpoint.as_str()) {
             live.keeper.done(ping, &endpoint.provider().params.name, None);

@@ -33,6 +33,9 @@ const SAMPLE: usize = 8;
 const IDLE: usize = 2;
 /// Endpoints whose sessions are counted to know what a fair share is.
 const COUNTED: usize = 64;
+/// So many sessions may share an account whatever their number: to spread a handful buys little
+/// safety and writes what they have in common once more for each account.
+const FEW: u64 = 8;
 /// A suspect key is checked within moments: whoever is warm there looks again this often ..
 const SUSPECT_STEP: Duration = Duration::from_millis(200);
 /// .. for this long.
@@ -130,6 +133,19 @@ impl<'a, 'n> Candidates<'a, 'n> {
         if let Some(home) = home.and_then(|home| self.nodes.by_id(home)) {
             self.add(home, 0.0);
         }
+    }
+
+    /// Nobody else can win: one who can start at once has as much warm as anybody, and the session
+    /// does not come to it as a new one.
+    pub(super) fn are_settled(&self) -> bool {
+        let warmest = self.warmest().max(self.ask.prompt.tokens / 2 + 1);
+        self.list.iter().any(|candidate| {
+            candidate.is_open()
+                && !candidate.never
+                && !candidate.facts.refuses_thinking
+                && candidate.facts.warm >= warmest
+                && !self.comes_to(candidate.node, candidate.facts.warm)
+        })
     }
 
     /// Everybody else who can win.
@@ -341,7 +357,7 @@ fn share(active: u64, of: usize) -> u64 {
     if of < 3 {
         return u64::MAX;
     }
-    (active / 4).max(3 * active / (2 * of as u64))
+    (active / 4).max(3 * active / (2 * of as u64)).max(FEW)
 }
 
 fn sessions(node: &Node) -> u64 {

@@ -42,6 +42,8 @@ impl Default for CostParams {
     }
 }
 
+/// Nobody waits longer, whatever is configured: clients and proxies on the way give up.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Seconds until a provider's first byte, without what the prompt adds: for the guess at how long a
 /// leader takes.
 const FIRST_BYTE: f64 = 0.9;
@@ -74,15 +76,7 @@ impl Cost {
             Some(Some(node)) => candidates.only(node),
             None => {
                 candidates.warm();
-                let half = ask.prompt.tokens / 2;
-                let settled = candidates.list.iter().any(|candidate| {
-                    candidate.is_open()
-                        && !candidate.never
-                        && !candidate.facts.refuses_thinking
-                        && candidate.facts.warm > half
-                        && candidate.facts.warm >= candidates.warmest()
-                });
-                if !settled {
+                if !candidates.are_settled() {
                     candidates.others();
                 }
             }
@@ -109,23 +103,26 @@ impl Asked<'_> {
         let all = || list.iter().enumerate();
         let Some((_, best)) = all().min_by(cheaper) else { return self.nowhere() };
         // Those that it may have: open, or open before its patience ends.
-        let left = self.params.wait_max.saturating_sub(self.ask.waited);
-        let patient = |c: &Candidate<'_>| c.is_open() || (self.ask.may_wait && c.facts.wait <= left);
-        let taken = all()
-            .filter(|(_, candidate)| patient(candidate))
-            .min_by(cheaper)
-            .filter(|(_, taken)| taken.cost() <= best.cost() + self.params.weights.refusal);
+        let within = |most: Duration| {
+            let left = most.saturating_sub(self.ask.waited);
+            let open = move |c: &Candidate<'_>| c.is_open() || (self.ask.may_wait && c.facts.wait <= left);
+            all()
+                .filter(|(_, candidate)| open(candidate))
+                .min_by(cheaper)
+                .filter(|(_, taken)| taken.cost() <= best.cost() + self.params.weights.refusal)
+        };
+        let left = self.patience().saturating_sub(self.ask.waited);
+        let taken = within(self.params.wait_max).or_else(|| within(self.patience()));
         let (at, taken) = match taken {
             Some(taken) => taken,
             None => {
-                let soonest = all().map(|(_, candidate)| candidate.facts.wait).min().unwrap_or_default();
-                let full = !self.ask.may_wait && soonest <= left;
+                let full = !self.ask.may_wait && best.facts.wait <= left;
                 let reason = if full { Reason::WaitersFull } else { Reason::RateLimited };
-                return Verdict { record: self.record(list, None), ..self.deny(reason, soonest) };
+                return Verdict { record: self.record(list, None), ..self.deny(reason, best.facts.wait) };
             }
         };
         let decision = if taken.is_open() {
-            self.parked(taken, left).unwrap_or_else(|| self.go(taken, candidates))
+            self.parked(taken).unwrap_or_else(|| self.go(taken, candidates))
         } else {
             let endpoint = Arc::clone(&taken.node.endpoint);
             Decision::Wait { endpoint, until: self.now + taken.facts.wait }
@@ -133,9 +130,17 @@ impl Asked<'_> {
         Verdict { decision, need: taken.need, anyway: taken.never, record: self.record(list, Some(at)) }
     }
 
+    /// How long it may wait in all before it is refused: longer than it waits by choice. A refusal
+    /// costs it its place, and the client comes back to the same queue.
+    fn patience(&self) -> Duration {
+        (3 * self.params.wait_max).min(PATIENCE)
+    }
+
     /// Whether it is worth waiting for somebody else's first byte.
-    fn parked(&self, taken: &Candidate<'_>, left: Duration) -> Option<Decision> {
+    fn parked(&self, taken: &Candidate<'_>) -> Option<Decision> {
         let (tokens, leader) = taken.pending.as_ref()?;
+        // By choice: it could go at once.
+        let left = self.params.wait_max.saturating_sub(self.ask.waited);
         let gain = tokens.checked_sub(taken.facts.warm).filter(|gain| *gain > 0)?;
         if !self.ask.may_wait || left.is_zero() || self.ask.pin.is_some() {
             return None;

@@ -29,6 +29,10 @@ mod sessions;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod simulation_by_cost;
+#[cfg(test)]
+mod simulation_truth;
+#[cfg(test)]
 mod testkit;
 mod warm;
 

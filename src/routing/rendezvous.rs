@@ -190,22 +190,29 @@ impl Nodes {
         best.map(|(_, node)| node)
     }
 
-    /// The `k` best of those that `accept` takes, best first.
+    /// The `k` best of those that `accept` takes, best first. As with [`Self::best`], logarithms are
+    /// taken only of the best few of each weight.
     #[must_use]
     pub fn top(&self, seed: u64, k: usize, mut accept: impl FnMut(&Node) -> bool) -> SmallVec<[&Node; 8]> {
         let mut top: SmallVec<[(f64, &Node); 8]> = SmallVec::new();
-        for node in &self.nodes {
-            let score = score(score_hash(node.id, seed), node.weight);
-            let full = top.len() >= k;
-            if (full && top.last().is_none_or(|(least, _)| score <= *least)) || !accept(node) {
-                continue;
+        let mut highest: SmallVec<[(u64, &Node); 8]> = SmallVec::new();
+        for group in &self.groups {
+            for node in self.nodes.get(group.clone()).unwrap_or_default() {
+                let hash = score_hash(node.id, seed);
+                let full = highest.len() >= k;
+                if (full && highest.last().is_none_or(|(least, _)| hash <= *least)) || !accept(node) {
+                    continue;
+                }
+                if full {
+                    highest.pop();
+                }
+                let at = highest.partition_point(|(higher, _)| *higher >= hash);
+                highest.insert(at, (hash, node));
             }
-            if full {
-                top.pop();
-            }
-            let at = top.partition_point(|(better, _)| *better >= score);
-            top.insert(at, (score, node));
+            top.extend(highest.drain(..).map(|(hash, node)| (score(hash, node.weight), node)));
         }
+        top.sort_by(|a, b| b.0.total_cmp(&a.0));
+        top.truncate(k);
         top.into_iter().map(|(_, node)| node).collect()
     }
 

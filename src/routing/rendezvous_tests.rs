@@ -77,6 +77,12 @@ fn the_first_choice_is_the_head_of_the_order() {
         assert_eq!(nodes.best(seed, |_| true).unwrap().id, order[0]);
         let top: Vec<_> = nodes.top(seed, 5, |_| true).iter().map(|node| node.id).collect();
         assert_eq!(top, order[..5]);
+        let odd = |node: &Node| node.id % 2 == 1;
+        let odds: Vec<_> = order.iter().copied().filter(|id| id % 2 == 1).take(3).collect();
+        let top: Vec<_> = nodes.top(seed, 3, odd).iter().map(|node| node.id).collect();
+        assert_eq!(top, odds);
+        assert_eq!(nodes.top(seed, 100, |_| true).len(), 30);
+        assert!(nodes.top(seed, 0, |_| true).is_empty());
         let second = nodes.best(seed, |node| node.id != order[0]).unwrap();
         assert_eq!(second.id, order[1]);
     }

@@ -107,3 +107,7 @@ fn float(value: u64) -> f64 {
 fn nano(dollars: f64) -> u64 {
     (dollars * 1e9) as u64
 }
+
+#[cfg(test)]
+#[path = "savings_tests.rs"]
+mod tests;

@@ -29,7 +29,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { delay: 0.004, crowding: 0.02, home: 0.002, share: 1.0, thinking: 0.05, refusal: 0.0 }
+        Self { delay: 0.004, crowding: 0.02, home: 0.002, share: 1.0, thinking: 0.05, refusal: 0.3 }
     }
 }
 
@@ -40,7 +40,7 @@ const ROOM: f64 = 10_000.0;
 /// Dollars for an account that has refused the session's signed thinking: only when there is none else.
 const REFUSED: f64 = 10.0;
 /// Beyond this an account counts as full: the term grows without bound.
-const FULL: f64 = 0.98;
+const FULL: f64 = 0.9;
 
 /// What a prompt's tokens cost, in dollars a token.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -197,7 +197,7 @@ mod tests {
         let full = |facts: Facts| Facts { utilisation: 1.0, ..facts };
         assert!((cost(&full(WARM)) - cost(&WARM)).abs() < 1e-12, "its own");
         let stranger = Facts { warm: 0, ..WARM };
-        assert!(cost(&full(stranger)) > cost(&stranger) + 10.0);
+        assert!(cost(&full(stranger)) > cost(&stranger) + 1.0);
     }
 
     #[test]

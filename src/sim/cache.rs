@@ -1,6 +1,6 @@
 //! Prompt caches, by the providers' published rules.
 //!
-//! Owns what each cache domain holds and how much of a prompt is read, written or paid in full.
+//! Owns what one cache domain holds and how much of a prompt is read, written or paid in full.
 //! It is pure: prompts come as [`Chain`]s of cumulative hashes, time as an argument.
 //!
 //! - *Lifetimes run from the start of the request* that wrote or read an entry, not from its end.
@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 use ahash::AHashMap;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::models::CacheRule;
 use crate::{clock::Moment, types::Usage};
@@ -30,7 +31,7 @@ const SWEEP_AT: usize = 1 << 20;
 
 /// How long an entry lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ttl {
+pub enum Ttl {
     /// Five minutes (Anthropic's default).
     FiveMinutes,
     /// An hour (Anthropic).
@@ -57,45 +58,70 @@ impl Ttl {
 
 /// The end of a block (or of a step), as a cache sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Position {
-    /// Hash of everything up to here, the cache domain included.
-    pub(super) hash: u64,
+pub struct Position {
+    /// Hash of everything up to here, the model included.
+    pub hash: u64,
     /// Tokens of everything up to here.
-    pub(super) tokens: u64,
+    pub tokens: u64,
     /// A breakpoint, and how long to keep what ends here.
-    pub(super) mark: Option<Ttl>,
+    pub mark: Option<Ttl>,
 }
 
 /// A prompt as a cache sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Chain {
-    pub(super) positions: Vec<Position>,
+pub struct Chain {
+    /// Its blocks or steps, in order.
+    pub positions: Vec<Position>,
     /// Tokens of the whole prompt.
-    pub(super) total: u64,
+    pub total: u64,
 }
 
 /// What a prompt finds, and what it will leave behind.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Look {
+pub struct Look {
     /// The input side of the bill.
-    pub(super) usage: Usage,
+    pub usage: Usage,
     reads: Vec<u64>,
     writes: Vec<(u64, Ttl)>,
+}
+
+/// How far a cache keeps what it promises.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Keeping {
+    /// The share of entries, 0 to 1, that die before their time.
+    pub early: f64,
+    /// Which ones die, and when.
+    pub seed: u64,
+    /// Nothing ever expires: no provider does this, but a lower bound of all bills needs it.
+    pub forever: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     expires: Moment,
     ttl: Ttl,
+    /// When it dies, however often it is read.
+    dies: Moment,
 }
 
-/// The caches of all domains.
+impl Entry {
+    fn is_warm(&self, now: Moment) -> bool {
+        self.expires > now && self.dies > now
+    }
+}
+
+/// The cache of one domain.
 #[derive(Default, Debug)]
 pub(super) struct PromptCache {
     entries: AHashMap<u64, Entry>,
+    keeping: Keeping,
 }
 
 impl PromptCache {
+    pub(super) fn new(keeping: Keeping) -> Self {
+        Self { entries: AHashMap::new(), keeping }
+    }
+
     /// What of `chain` is warm for a request that starts `now`. Changes nothing: a request may still be
     /// refused.
     pub(super) fn look(&self, chain: &Chain, rule: CacheRule, now: Moment) -> Look {
@@ -110,7 +136,7 @@ impl PromptCache {
     pub(super) fn touch(&mut self, look: &Look, started: Moment) {
         for hash in &look.reads {
             if let Some(entry) = self.entries.get_mut(hash)
-                && entry.expires > started
+                && entry.is_warm(started)
             {
                 entry.expires = entry.expires.max(started + entry.ttl.span());
             }
@@ -121,17 +147,39 @@ impl PromptCache {
     /// `started` is when the request began.
     pub(super) fn write(&mut self, look: &Look, started: Moment, now: Moment) {
         if self.entries.len() + look.writes.len() > SWEEP_AT {
-            self.entries.retain(|_, entry| entry.expires > now);
+            let forever = self.keeping.forever;
+            self.entries.retain(|_, entry| forever || entry.is_warm(now));
         }
         if self.entries.len() + look.writes.len() > SWEEP_AT {
             return; // A full cache evicts early; a later request pays again.
         }
         for &(hash, ttl) in &look.writes {
             let expires = started + ttl.span();
-            let entry = self.entries.entry(hash).or_insert(Entry { expires, ttl });
-            if entry.expires < expires {
-                *entry = Entry { expires, ttl };
+            let fresh = Entry { expires, ttl, dies: self.death(hash, started, ttl) };
+            let entry = self.entries.entry(hash).or_insert(fresh);
+            if !entry.is_warm(now) {
+                *entry = fresh;
+            } else if entry.expires < expires {
+                *entry = Entry { dies: entry.dies, ..fresh };
             }
+        }
+    }
+
+    /// When the entry that is written now dies, whatever it was promised.
+    #[expect(clippy::cast_precision_loss, reason = "53 random bits are plenty")]
+    fn death(&self, hash: u64, started: Moment, ttl: Ttl) -> Moment {
+        const NEVER: Moment = Moment::from_nanos(u64::MAX);
+        if self.keeping.early <= 0.0 {
+            return NEVER;
+        }
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&hash.to_le_bytes());
+        bytes[8..].copy_from_slice(&started.as_nanos().to_le_bytes());
+        let luck = (xxh3_64_with_seed(&bytes, self.keeping.seed) >> 11) as f64 / (1_u64 << 53) as f64;
+        if luck < self.keeping.early {
+            started + ttl.span().mul_f64((luck / self.keeping.early).clamp(0.0, 1.0))
+        } else {
+            NEVER
         }
     }
 
@@ -141,7 +189,7 @@ impl PromptCache {
     }
 
     fn is_warm(&self, hash: u64, now: Moment) -> bool {
-        self.entries.get(&hash).is_some_and(|entry| entry.expires > now)
+        self.entries.get(&hash).is_some_and(|entry| self.keeping.forever || entry.is_warm(now))
     }
 
     fn look_marked(&self, chain: &Chain, min: u64, now: Moment) -> Look {

@@ -1,33 +1,36 @@
 //! The state that all connections of one provider share.
 //!
-//! One small lock each for caches, limits, script and objects; none is held across an `await`.
+//! One small lock each for caches with limits, script and objects; none is held across an `await`.
 
 use std::{sync::Arc, time::Duration};
 
-use ahash::AHashMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
 use super::{
-    cache::{Chain, Look, PromptCache},
-    limits::{Bucket, Limits, Reading, Refused},
+    cache::{Chain, Keeping, Look},
+    levels::Told,
+    limits::Refused,
     lockstep::Gate,
     log::Log,
-    models::{Maker, Model},
+    models::Model,
     objects::Objects,
     params::{Account, SimConfig},
+    provider::Provider,
     script::Script,
-    time::{Time, go_duration},
+    time::Time,
 };
-use crate::types::Usage;
+use crate::{
+    clock::{self, Moment},
+    types::Usage,
+};
 
-/// Requests a minute of `count_tokens`, which is limited apart from messages (providers, 1.3).
-const COUNT_RPM: u64 = 2_000;
-/// The class under which `count_tokens` is limited.
-const COUNT_CLASS: &str = "count_tokens";
-
-/// Whose limits: organisation and model class.
-pub(super) type LimitKey = (String, &'static str);
+/// Whose limits and caches a request concerns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whose {
+    account: usize,
+    model: &'static Model,
+}
 
 pub(super) struct Core {
     pub(super) config: SimConfig,
@@ -36,8 +39,7 @@ pub(super) struct Core {
     pub(super) gate: Arc<Gate>,
     pub(super) script: Mutex<Script>,
     pub(super) objects: Mutex<Objects>,
-    cache: Mutex<PromptCache>,
-    limits: Mutex<AHashMap<LimitKey, Limits>>,
+    provider: Mutex<Provider>,
 }
 
 impl std::fmt::Debug for Core {
@@ -54,8 +56,7 @@ impl Core {
             gate: Arc::default(),
             script: Mutex::default(),
             objects: Mutex::default(),
-            cache: Mutex::default(),
-            limits: Mutex::default(),
+            provider: Mutex::new(Provider::new(&config.accounts, Keeping::default())),
             config,
         }
     }
@@ -68,50 +69,32 @@ impl Core {
     /// Looks a prompt up, and admits it against the limits with what it does not find.
     pub(super) fn admit(&self, account: &Account, model: &Model, chain: &Chain) -> Result<Look, Refused> {
         let now = self.time.now();
-        let look = self.cache.lock().look(chain, model.cache, now);
-        let counted = match model.maker {
-            // Cache reads do not count (providers, 1.3).
-            Maker::Anthropic => look.usage.total_input() - look.usage.cached_read,
-            Maker::OpenAi => look.usage.total_input(),
-        };
-        self.with_limits(account, model, |limits| limits.admit(counted, now))?;
-        self.cache.lock().touch(&look, now);
-        Ok(look)
+        let mut provider = self.provider.lock();
+        let account = provider.account(&account.key).ok_or(Refused::Unavailable)?;
+        provider.admit(account, model, chain, now)
     }
 
     /// The answer has begun: what the request wrote can be read.
-    pub(super) fn reveal(&self, look: &Look, started: crate::clock::Moment) {
-        self.cache.lock().write(look, started, self.time.now());
+    pub(super) fn reveal(&self, whose: Whose, look: &Look, started: Moment) {
+        self.provider.lock().first_byte(whose.account, whose.model, look, started, self.time.now());
     }
 
     /// Takes produced output from its limit.
-    pub(super) fn produced(&self, key: &LimitKey, tokens: u64) {
-        if let Some(limits) = self.limits.lock().get_mut(key) {
-            // OpenAI has one bucket for all tokens.
-            let now = self.time.now();
-            let bucket = if is_openai(key) { &mut limits.input } else { &mut limits.output };
-            bucket.take(tokens, now);
-        }
+    pub(super) fn produced(&self, whose: Whose, tokens: u64) {
+        self.provider.lock().produced(whose.account, whose.model, tokens, self.time.now());
     }
 
     /// Admits one `count_tokens` call.
     pub(super) fn admit_count(&self, account: &Account) -> Result<(), Refused> {
-        let now = self.time.now();
-        let mut all = self.limits.lock();
-        all.entry((account.organization.clone(), COUNT_CLASS))
-            .or_insert_with(|| Limits::new(COUNT_RPM, 0, 0, now))
-            .admit(0, now)
+        let mut provider = self.provider.lock();
+        let account = provider.account(&account.key).ok_or(Refused::Unavailable)?;
+        provider.admit_count(account, self.time.now())
     }
 
-    fn with_limits<T>(&self, account: &Account, model: &Model, act: impl FnOnce(&mut Limits) -> T) -> T {
-        // The first account listed speaks for its organisation.
-        let first = self.config.accounts.iter().find(|other| other.organization == account.organization);
-        let first = first.unwrap_or(account);
-        let now = self.time.now();
-        let otpm = if model.maker == Maker::Anthropic { first.otpm } else { 0 };
-        let key = limit_key(account, model);
-        let mut all = self.limits.lock();
-        act(all.entry(key).or_insert_with(|| Limits::new(first.rpm, first.itpm, otpm, now)))
+    /// Whose limits and caches a request concerns.
+    pub(super) fn whose(&self, account: &Account, model: &'static Model) -> Whose {
+        // Only accounts of the configuration come so far.
+        Whose { account: self.provider.lock().account(&account.key).unwrap_or(usize::MAX), model }
     }
 
     /// Real time that so many output tokens take.
@@ -143,76 +126,20 @@ impl Core {
         spent_for: Option<Duration>,
         headers: &mut HeaderMap,
     ) {
-        let now = self.time.now();
-        let [requests, input, output] = self.with_limits(account, model, |limits| {
-            [&mut limits.requests, &mut limits.input, &mut limits.output].map(|bucket| reading(bucket, now))
-        });
-        let spent = |reading: Reading| match spent_for {
-            // Given in real time; headers are written from virtual time.
-            Some(span) => Reading { remaining: 0, full_in: span.mul_f64(self.time.factor()), ..reading },
-            None => reading,
-        };
-        let [requests, input, output] = [requests, input, output].map(spent);
-        match model.maker {
-            Maker::Anthropic => {
-                let both = Reading {
-                    limit: input.limit.saturating_add(output.limit),
-                    remaining: input.remaining.saturating_add(output.remaining),
-                    full_in: input.full_in.max(output.full_in),
-                };
-                self.anthropic_headers("requests", requests, 1, headers);
-                self.anthropic_headers("input-tokens", input, 1_000, headers);
-                self.anthropic_headers("output-tokens", output, 1_000, headers);
-                self.anthropic_headers("tokens", both, 1_000, headers);
-            }
-            Maker::OpenAi => {
-                self.openai_headers("requests", requests, headers);
-                self.openai_headers("tokens", input, headers);
-            }
+        let told = Told { wall: clock::unix_now(), factor: self.time.factor(), spent_for };
+        let mut provider = self.provider.lock();
+        if let Some(account) = provider.account(&account.key) {
+            provider.headers(account, model, self.time.now(), &told, headers);
         }
-    }
-
-    fn anthropic_headers(&self, kind: &str, reading: Reading, round: u64, headers: &mut HeaderMap) {
-        if reading.limit == 0 {
-            return;
-        }
-        let remaining = (reading.remaining + round / 2) / round * round;
-        let name = |part: &str| format!("anthropic-ratelimit-{kind}-{part}");
-        put(headers, &name("limit"), &reading.limit.to_string());
-        put(headers, &name("remaining"), &remaining.min(reading.limit).to_string());
-        put(headers, &name("reset"), &self.time.stamp_in(reading.full_in));
-    }
-
-    fn openai_headers(&self, kind: &str, reading: Reading, headers: &mut HeaderMap) {
-        if reading.limit == 0 {
-            return;
-        }
-        let name = |part: &str| format!("x-ratelimit-{part}-{kind}");
-        put(headers, &name("limit"), &reading.limit.to_string());
-        put(headers, &name("remaining"), &reading.remaining.to_string());
-        put(headers, &name("reset"), &go_duration(self.time.real(reading.full_in)));
     }
 
     /// Forgets everything but the settings.
     pub(super) fn reset(&self) {
-        self.cache.lock().clear();
-        self.limits.lock().clear();
+        self.provider.lock().clear();
         self.script.lock().clear();
         self.objects.lock().clear();
         self.log.clear(&self.config.accounts);
     }
-}
-
-fn reading(bucket: &mut Bucket, now: crate::clock::Moment) -> Reading {
-    bucket.read(now)
-}
-
-pub(super) fn limit_key(account: &Account, model: &Model) -> LimitKey {
-    (account.organization.clone(), model.class)
-}
-
-fn is_openai(key: &LimitKey) -> bool {
-    super::models::find(key.1).is_some_and(|model| model.maker == Maker::OpenAi)
 }
 
 /// Sets a header; a value that cannot be one is left out.

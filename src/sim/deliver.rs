@@ -11,7 +11,7 @@ use super::{
     answer::Answer as Said,
     anthropic,
     cache::Look,
-    core::{Core, limit_key},
+    core::Core,
     fault::Fault,
     frame::Frame,
     handler::{Answer, Call, pouring},
@@ -73,15 +73,16 @@ pub(super) fn now(call: Call, given: Given, tongue: Tongue) -> Answer {
     }
     call.visit.note(|seen| seen.status = 200);
     let core = Arc::clone(&call.core);
+    let whose = core.whose(&call.account, ask.model);
     let pump = Pump {
-        limits: limit_key(&call.account, ask.model),
+        whose,
         on_last: kept(&call, &said, tongue, &usage),
         core: call.core,
         line: call.line,
         visit: call.visit,
         frames,
         stop,
-        on_first: Some(Box::new(move || core.reveal(&look, started))),
+        on_first: Some(Box::new(move || core.reveal(whose, &look, started))),
         reasoning: usage.reasoning,
         paced: ask.stream,
     };
@@ -95,8 +96,9 @@ pub(super) fn now(call: Call, given: Given, tongue: Tongue) -> Answer {
 pub(super) fn in_background(mut call: Call, given: Given, responding: &Responding) -> Answer {
     let Given { ask, said, usage, look, started } = given;
     let core = Arc::clone(&call.core);
-    core.reveal(&look, started);
-    core.produced(&limit_key(&call.account, ask.model), usage.output);
+    let whose = core.whose(&call.account, ask.model);
+    core.reveal(whose, &look, started);
+    core.produced(whose, usage.output);
     call.visit.bill(ask.model, usage);
     let ready = started + core.virtual_time_for(&look.usage, usage.output);
     let body = openai::responses_whole(&said, &responding.shape, &usage);

@@ -91,9 +91,9 @@ pub(super) struct Limits {
     pub(super) output: Bucket,
 }
 
-/// Which limit said no, and for how long.
+/// Why a provider did not take a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Refused {
+pub enum Refused {
     /// Come back after this.
     Wait {
         /// `requests`, `input tokens`, `output tokens`.
@@ -106,6 +106,27 @@ pub(super) enum Refused {
         /// The limit in question.
         limit: u64,
     },
+    /// The whole provider has too much to do: 529 (Anthropic), 503 (OpenAI).
+    Overloaded,
+    /// The account cannot be reached.
+    Unavailable,
+}
+
+impl Refused {
+    /// What `retry-after` says, where it is said: whole seconds, rounded up.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::Wait { span, .. } => Some(seconds_up(span)),
+            Self::Never { .. } | Self::Overloaded | Self::Unavailable => None,
+        }
+    }
+}
+
+/// Whole seconds, at least one.
+pub(super) const fn seconds_up(span: Duration) -> u64 {
+    let seconds = span.as_secs() + (span.subsec_nanos() > 0) as u64;
+    if seconds == 0 { 1 } else { seconds }
 }
 
 impl Limits {

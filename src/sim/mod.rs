@@ -14,6 +14,9 @@
 //! The trap: prompts below a model's minimum (1,024 tokens, which is 4,096 bytes here) are never
 //! cached, as with the real thing. A test with a short prompt sees no hits.
 //!
+//! What it decides without its server is one pure value, [`Provider`]: caches and limits of all
+//! accounts, told the time. A replay runs the same code in virtual time.
+//!
 //! The way of a request: `door` (listener, TLS) > `handler` (who, what is scripted) > `generate` (read,
 //! look up in `cache`, admit by `limits`, `answer`) > `deliver` (dialect) > `pour` (event by event).
 
@@ -31,6 +34,7 @@ mod generate;
 mod handler;
 mod json;
 mod legacy;
+mod levels;
 mod limits;
 mod line;
 mod lockstep;
@@ -41,6 +45,7 @@ mod openai;
 mod params;
 mod pour;
 mod prompt;
+mod provider;
 mod refusal;
 mod script;
 mod seen;
@@ -50,12 +55,16 @@ mod wants;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+pub use cache::{Chain, Keeping, Look, Position, Ttl};
 pub use door::Door;
 pub use fault::{Fault, RetryHint, Rule};
+pub use levels::Told;
+pub use limits::Refused;
 pub use lockstep::Lockstep;
 pub use log::{AccountStats, Stats};
-pub use models::tokens;
+pub use models::{Model, find as model, tokens};
 pub use params::{Account, Alpn, SimConfig, TlsFiles};
+pub use provider::Provider;
 pub use seen::SeenRequest;
 
 /// A running provider. Dropping it stops it: the listener closes and live connections are cut.

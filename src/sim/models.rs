@@ -29,9 +29,9 @@ pub(super) enum CacheRule {
     Written,
 }
 
-/// One model.
+/// One model on offer.
 #[derive(Debug)]
-pub(super) struct Model {
+pub struct Model {
     /// Its id; dated ids (`<id>-20260101`) mean the same.
     pub(super) id: &'static str,
     pub(super) maker: Maker,
@@ -54,11 +54,18 @@ struct Price {
 }
 
 impl Model {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        self.id
+    }
+
     /// What `usage` costs, rounded half-up once.
     ///
     /// Computed per token in tenths of nano-dollars, because the cheapest read ($0.01 per million) is
     /// 10 nano-dollars and a tier may halve it.
-    pub(super) fn bill(&self, usage: &Usage) -> NanoUsd {
+    #[must_use]
+    pub fn bill(&self, usage: &Usage) -> NanoUsd {
         let price = &self.price;
         let all_input =
             [usage.input, usage.cached_read, usage.write_5m, usage.write_1h].iter().copied().sum::<u64>();
@@ -79,7 +86,8 @@ impl Model {
 }
 
 /// Finds a model by its id, or by a dated form of it (`-2026...`, `-latest`).
-pub(super) fn find(name: &str) -> Option<&'static Model> {
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.id == name).or_else(|| {
         MODELS.iter().find(|model| {
             name.strip_prefix(model.id)

@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame as BodyFrame};
 use tokio::sync::mpsc;
 
 use super::{
-    core::{Core, LimitKey},
+    core::{Core, Whose},
     frame::Frame,
     line::{Cut, Line},
     log::Visit,
@@ -72,7 +72,7 @@ pub(super) struct Pump {
     pub(super) on_first: Option<Box<dyn FnOnce() + Send>>,
     /// Done when the last event is out.
     pub(super) on_last: Option<Box<dyn FnOnce() + Send>>,
-    pub(super) limits: LimitKey,
+    pub(super) whose: Whose,
     pub(super) reasoning: u64,
     /// Streams are paced and can be held in lockstep; whole answers are not.
     pub(super) paced: bool,
@@ -115,7 +115,7 @@ impl Pump {
             {
                 first();
             }
-            core.produced(&self.limits, frame.output.saturating_sub(output));
+            core.produced(self.whose, frame.output.saturating_sub(output));
             output = output.max(frame.output);
             self.visit.sent(output, self.reasoning);
             if parts.send(frame.bytes).await.is_err() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     fault::{Fault, RetryHint},
-    limits::Refused,
+    limits::{Refused, seconds_up},
     models::Maker,
 };
 
@@ -81,8 +81,7 @@ impl Refusal {
     pub(super) fn limited(refused: Refused, organization: &str, real: impl Fn(Duration) -> Duration) -> Self {
         match refused {
             Refused::Wait { what, span } => {
-                let wait = real(span);
-                let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+                let seconds = seconds_up(real(span));
                 let message = format!(
                     "This request would exceed the rate limit of your organization ({organization}) for {what} per minute."
                 );
@@ -99,6 +98,8 @@ impl Refusal {
                 ),
             )
             .code("rate_limit_exceeded"),
+            Refused::Overloaded => Self::new(529, "Overloaded"),
+            Refused::Unavailable => Self::new(503, "The service is temporarily unavailable"),
         }
     }
 

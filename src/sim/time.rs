@@ -45,14 +45,10 @@ impl Time {
     pub(super) fn real(&self, span: Duration) -> Duration {
         span.div_f64(self.factor)
     }
-
-    /// The time of day after a virtual span, for headers: RFC 3339, whole seconds, rounded up.
-    pub(super) fn stamp_in(&self, span: Duration) -> String {
-        rfc3339(clock::unix_now(), self.real(span))
-    }
 }
 
-fn rfc3339(now: UnixTime, span: Duration) -> String {
+/// The time of day after a span, for headers: RFC 3339, whole seconds, rounded up.
+pub(super) fn rfc3339(now: UnixTime, span: Duration) -> String {
     let at = now.0.saturating_add(span);
     let seconds = at.as_secs() + u64::from(at.subsec_nanos() > 0);
     let stamp = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());

@@ -20,8 +20,8 @@ use crate::clock::{Moment, UnixTime};
 const SHARDS: usize = 64;
 /// Cache domains remembered for one prefix: a fleet's common prefix is warm in many.
 const MAX_DOMAINS: usize = 64;
-/// Entries looked at when room must be made for one.
-const SAMPLE: usize = 8;
+/// Where nothing has expired and the table is full, one in so many goes to make room.
+const PART: usize = 8;
 
 /// One prefix in one cache domain.
 #[derive(Clone, Debug)]
@@ -117,6 +117,8 @@ impl WarmIndex {
                 // What can be read already stays so, and the first to come leads.
                 let led = warm.leader.as_ref().is_some_and(|other| !other.is_over());
                 if fresh || (warm.expires <= now && !led) {
+                    // What it lived for once is over: it is written anew.
+                    warm.life = millis(mark.life);
                     warm.expires = now + mark.life;
                     warm.leader = Some(Arc::clone(leader));
                 }
@@ -128,7 +130,8 @@ impl WarmIndex {
     pub(in crate::routing) fn reveal(&self, marks: &[Mark], domain: u64, started: Moment) {
         for mark in marks {
             self.upsert(mark, domain, started, |warm, _| {
-                warm.life = warm.life.max(millis(mark.life));
+                let was_alive = warm.expires > started;
+                warm.life = millis(mark.life).max(if was_alive { warm.life } else { 0 });
                 warm.expires = warm.expires.max(started + Duration::from_millis(warm.life.into()));
                 warm.tokens = mark.tokens;
                 warm.leader = None;
@@ -271,8 +274,7 @@ impl WarmIndex {
 }
 
 impl Shard {
-    /// Clears out what expired, from time to time; where that is not enough, whoever expires first of
-    /// a few goes.
+    /// Clears out what expired, from time to time; where that is not enough, whoever expires first goes.
     fn make_room(&mut self, most: usize, key: u64, now: Moment) {
         self.inserts += 1;
         // Seldom enough that an insertion pays for a few entries, whatever the table's size.
@@ -288,11 +290,20 @@ impl Shard {
         if self.prefixes.len() < most || self.prefixes.contains_key(&key) {
             return;
         }
-        let last = |places: &Places| places.iter().map(|warm| warm.expires).max();
-        let victim = self.prefixes.iter().take(SAMPLE).min_by_key(|(_, places)| last(places));
-        if let Some(victim) = victim.map(|(key, _)| *key) {
-            self.prefixes.remove(&victim);
+        // All at once, so that an insertion pays for a few entries here too; and by what is left of their
+        // lives, so that those who come are not the first to go.
+        let last = |places: &Places| places.iter().map(|warm| warm.expires).max().unwrap_or_default();
+        let mut ends: Vec<Moment> = self.prefixes.values().map(last).collect();
+        if ends.is_empty() {
+            return;
         }
+        let mut excess = ends.len() / PART + 1;
+        let (_, &mut end, _) = ends.select_nth_unstable(excess - 1);
+        self.prefixes.retain(|_, places| {
+            let goes = excess > 0 && last(places) <= end;
+            excess -= usize::from(goes);
+            !goes
+        });
     }
 }
 
