@@ -37,6 +37,8 @@ impl Default for Weights {
 const PREFILL_PER_SECOND: f64 = 12_000.0;
 /// A cold prompt of so many tokens and more pays the crowding term in full; half of it a quarter.
 const ROOM: f64 = 10_000.0;
+/// Dollars for an account that has refused the session's signed thinking: only when there is none else.
+const REFUSED: f64 = 10.0;
 /// Beyond this an account counts as full: the term grows without bound.
 const FULL: f64 = 0.9;
 
@@ -121,6 +123,8 @@ pub(super) struct Facts {
     pub(super) over_share: bool,
     /// Signed thinking would be lost.
     pub(super) loses_thinking: bool,
+    /// It has been refused there already.
+    pub(super) refuses_thinking: bool,
 }
 
 impl Facts {
@@ -154,6 +158,9 @@ impl Facts {
         if self.loses_thinking {
             other += weights.thinking;
         }
+        if self.refuses_thinking {
+            other += REFUSED;
+        }
         Terms { money, delay, crowding, other }
     }
 }
@@ -170,6 +177,7 @@ mod tests {
         is_home: false,
         over_share: false,
         loses_thinking: false,
+        refuses_thinking: false,
     };
 
     fn cost(facts: &Facts) -> f64 {
