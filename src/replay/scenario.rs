@@ -139,7 +139,7 @@ fn article_50() -> Habits {
         opening: Spread::new(94_000.0, 125_000.0),
         tool_gap: Spread::new(15.0, 60.0),
         human: 0.10,
-        human_gap: Spread::new(600.0, 1_200.0),
+        human_gap: Spread::new(350.0, 900.0),
         spawning: 0.0,
         results: Spread::new(700.0, 2_500.0),
         most: u64::MAX / 2,
@@ -155,11 +155,11 @@ fn article_5dev() -> Habits {
         even: true,
         start_over: Duration::from_secs(6 * 3_600),
         callers: 5,
-        opening: Spread::new(9_000.0, 20_000.0),
-        human: 0.70,
+        opening: Spread::new(4_000.0, 10_000.0),
+        human: 0.60,
         human_gap: Spread::new(400.0, 1_800.0),
         spawning: 0.0,
-        results: Spread::new(1_200.0, 5_000.0),
+        results: Spread::new(1_000.0, 4_200.0),
         ..Habits::default()
     }
 }
