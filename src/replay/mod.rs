@@ -17,6 +17,7 @@ mod engine;
 mod gateway;
 mod outcome;
 mod policy;
+mod replicas;
 mod scenario;
 mod trace;
 mod trace_file;

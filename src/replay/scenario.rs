@@ -37,8 +37,10 @@ pub struct Conditions {
     pub foreign: f64,
     /// The share of cache entries that die early.
     pub early: f64,
-    /// Gateways side by side.
+    /// Gateways side by side; policies other than our own are one all the same.
     pub replicas: usize,
+    /// When one of them is restarted.
+    pub restart: Option<Duration>,
 }
 
 /// A time in which an account cannot be reached.
@@ -248,7 +250,7 @@ pub const ALL: &[Scenario] = &[
         name: "replicas4",
         about: "tight100 through four gateways: 85 % of sessions hashed to one, 15 % sprayed",
         habits: tight100,
-        conditions: || Conditions { replicas: 4, ..tight(170_000) },
+        conditions: || Conditions { replicas: 4, restart: Some(Duration::from_secs(720)), ..tight(170_000) },
     },
     Scenario {
         name: "article-50",
