@@ -107,6 +107,8 @@ impl Default for Habits {
 const SUB_KINDS: u64 = 3;
 /// Tokens of it.
 const SUB_SHARED: u64 = 12_000;
+/// Tokens of an answer at most.
+const LONGEST_ANSWER: u64 = 8_000;
 /// A context with less room than this is compacted.
 const NEARLY: u64 = 4_000;
 /// Turns in which many blocks come at once.
@@ -177,7 +179,7 @@ impl Maker<'_> {
                 thread = self.compact(thread);
                 gap = Duration::from_millis(200);
             }
-            let output = habits.output.tokens(&mut self.rng);
+            let output = habits.output.tokens(&mut self.rng).min(LONGEST_ANSWER);
             self.turn(&thread, gap, output);
             if n + 1 == turns {
                 break;
@@ -261,7 +263,7 @@ impl Maker<'_> {
         let turns = maker.rng.u64(4..=14);
         let mut gap = Duration::from_millis(maker.rng.u64(50..500));
         for _ in 0..turns {
-            let output = maker.habits.output.tokens(&mut maker.rng);
+            let output = maker.habits.output.tokens(&mut maker.rng).min(LONGEST_ANSWER);
             maker.turn(&thread, gap, output);
             gap = maker.habits.tool_gap.span(&mut maker.rng);
             let news = maker.habits.sub_results.tokens(&mut maker.rng);

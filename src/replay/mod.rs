@@ -28,3 +28,6 @@ pub use policy::Policy;
 pub use scenario::{ALL as SCENARIOS, Conditions, Outage, Scenario, find};
 pub use trace::{Agent, Context, Marks, Point, Trace, Turn};
 pub use trace_file::{Faults, read, write};
+
+#[cfg(test)]
+mod tests;
