@@ -122,7 +122,7 @@ impl Asked<'_> {
             }
         };
         let decision = if taken.is_open() {
-            self.parked(taken, left).unwrap_or_else(|| self.go(taken, candidates))
+            self.parked(taken).unwrap_or_else(|| self.go(taken, candidates))
         } else {
             let endpoint = Arc::clone(&taken.node.endpoint);
             Decision::Wait { endpoint, until: self.now + taken.facts.wait }
@@ -137,8 +137,10 @@ impl Asked<'_> {
     }
 
     /// Whether it is worth waiting for somebody else's first byte.
-    fn parked(&self, taken: &Candidate<'_>, left: Duration) -> Option<Decision> {
+    fn parked(&self, taken: &Candidate<'_>) -> Option<Decision> {
         let (tokens, leader) = taken.pending.as_ref()?;
+        // By choice: it could go at once.
+        let left = self.params.wait_max.saturating_sub(self.ask.waited);
         let gain = tokens.checked_sub(taken.facts.warm).filter(|gain| *gain > 0)?;
         if !self.ask.may_wait || left.is_zero() || self.ask.pin.is_some() {
             return None;

@@ -9,7 +9,7 @@ use std::{collections::HashMap, ops::Range, panic::AssertUnwindSafe, sync::Arc, 
 
 use super::{
     Ask, Choosing, CostParams, Decision, Failed, Leader, Next, Policy, Prompt, Record, Router, RouterParams,
-    Tried, Turn, TurnFacts, after_failure,
+    Tried, Turn, TurnFacts, Weights, after_failure,
     simulation_truth::{Account, Admission, Caches, is_sane, span},
     testkit::*,
 };
@@ -35,8 +35,10 @@ const NAMES: [(&str, &str); 8] = [
 /// Small, so that both fill up.
 const MAX_SESSIONS: usize = 32;
 const MAX_PREFIXES: usize = 1_024;
-/// The longest that anybody waits: ten seconds, and half of that for who has a place.
-const PATIENCE: Duration = Duration::from_millis(15_100);
+/// The longest that anybody waits, and a moment for each look.
+const PATIENCE: Duration = Duration::from_millis(30_100);
+/// The longest that anybody is parked.
+const PARKED: Duration = Duration::from_millis(10_100);
 
 /// What a request does just now.
 enum Stage {
@@ -83,6 +85,16 @@ struct Request {
     stage: Stage,
 }
 
+/// Beyond which nobody waits just now.
+#[derive(Clone, Copy, Default)]
+struct Bounds {
+    /// By choice.
+    wait: Duration,
+    waiters: usize,
+    /// In the queue of one account.
+    queue: u32,
+}
+
 struct World {
     kit: Kit,
     /// Routers of before reloads: some of those who wait hold places there.
@@ -99,6 +111,7 @@ struct World {
     /// Most connections fail.
     outage: bool,
     mode: RoutingMode,
+    bounds: Bounds,
     seen: HashMap<&'static str, u64>,
 }
 
@@ -117,8 +130,9 @@ impl World {
             .filter(|(org, _)| org.as_bytes()[4] % 2 == u8::try_from(seed % 2).unwrap())
             .map(|(org, account)| (*org, account.limit()))
             .collect();
+        let params = params(&mut random);
         let mut world = Self {
-            kit: Kit::with(testing::eight(), params(&mut random)),
+            kit: Kit::with(testing::eight(), params),
             retired: Vec::new(),
             ever: Vec::new(),
             given,
@@ -130,6 +144,7 @@ impl World {
             now: at(1),
             outage: false,
             mode: RoutingMode::Cost,
+            bounds: Bounds { wait: params.cost.wait_max, waiters: params.max_waiters, queue: 0 },
             seen: HashMap::new(),
         };
         world.configure(None);
@@ -149,7 +164,8 @@ impl World {
             limits: LimitsGiven { input: self.given.get(org).copied(), ..LimitsGiven::default() },
             ..testing::endpoint(name, "p", org)
         });
-        let limits = LimitParams { max_waiting: self.random.u32(2..40), ..provider().limits };
+        self.bounds.queue = self.random.u32(2..40);
+        let limits = LimitParams { max_waiting: self.bounds.queue, ..provider().limits };
         let provider = ProviderParams { routing: self.mode, limits, ..provider() };
         let pool = Pool::build(vec![provider], endpoints.collect(), old).unwrap();
         let new = |endpoint: &&Arc<Endpoint>| {
@@ -170,6 +186,7 @@ impl World {
         let old = std::mem::replace(&mut self.kit.pool, empty);
         self.configure(Some(&old));
         let params = params(&mut self.random);
+        (self.bounds.wait, self.bounds.waiters) = (params.cost.wait_max, params.max_waiters);
         let policy = self.kit.policy.with_params(&params);
         self.retired.push(std::mem::replace(&mut self.kit.policy, policy));
     }
@@ -236,7 +253,9 @@ impl World {
                         continue;
                     };
                     let record = request.choosing.went(now);
-                    let moved = has_reason(&self.kit, &ask, home, (&endpoint, affinity, &record), now);
+                    let ask = Ask { waited: request.choosing.waited(), ..ask };
+                    let went = (&endpoint, affinity, &record);
+                    let moved = has_reason(&self.kit, self.bounds, &ask, home, went, now);
                     self.count(moved);
                     if affinity.1 == AffinityReason::Coalesced {
                         self.count("coalesced");
@@ -253,7 +272,7 @@ impl World {
                 Decision::Park { leader, until } => {
                     assert!(!leader.is_over() && until > now, "parked behind nobody");
                     let whole = request.choosing.waited() + now.until(until);
-                    assert!(request.jumped || whole <= PATIENCE, "parked for {whole:?} in all");
+                    assert!(request.jumped || whole <= PARKED, "parked for {whole:?} in all");
                     request.stage = Stage::Parked { leader, until };
                     let out = |request: &Request| matches!(request.stage, Stage::Out { .. });
                     assert!(self.requests.iter().any(out), "parked behind nobody who is out");
@@ -587,6 +606,7 @@ fn is_there(endpoint: &Endpoint, draw: &Draw<'_>, now: Moment) {
 /// No warm session leaves home without a reason. What it did, for the statistics.
 fn has_reason(
     kit: &Kit,
+    bounds: Bounds,
     ask: &Ask<'_>,
     home: Option<u64>,
     (chosen, affinity, record): (&Arc<Endpoint>, (AffinityResult, AffinityReason), &Record),
@@ -615,8 +635,11 @@ fn has_reason(
     let need = crate::upstream::Need { input: u64::from(ask.prompt.tokens), cached: u64::from(weighed.warm) };
     let never = node.endpoint.outlook(lane(), &need, Standing::New(ask.flow), now).never;
     // The order of rendezvous weighs a hundred-thousandth of a dollar at most.
-    let cheaper = taken.terms.total() < weighed.terms.total() + 2e-5;
-    assert!(never || cheaper, "left {:?} although it is cheaper there: {record}", node.endpoint);
+    let (went, stayed) = (taken.terms.total(), weighed.terms.total() + 2e-5);
+    let too_long = ask.waited + weighed.wait > bounds.wait;
+    let full = kit.policy.waiters().count() >= bounds.waiters || kit.queued(now) >= bounds.queue.into();
+    let refused = !weighed.wait.is_zero() && (too_long || full) && went < stayed + Weights::default().refusal;
+    assert!(never || went < stayed || refused, "left {:?}, which is cheaper: {record}", node.endpoint);
     if weighed.wait.is_zero() { "cheaper" } else { "spilled" }
 }
 
