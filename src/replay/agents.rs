@@ -103,6 +103,15 @@ impl Default for Habits {
     }
 }
 
+impl Habits {
+    /// What a tool's results bring at turn `n`.
+    #[expect(clippy::cast_precision_loss, reason = "a few dozen turns")]
+    fn at_turn(&self, n: u64) -> Spread {
+        let more = 1.0 + self.reading * (-(n as f64) / 5.0).exp();
+        Spread::new(self.results.median * more, self.results.p95 * more)
+    }
+}
+
 /// Kinds of sub-agents; each has a prefix that is the same for all agents.
 const SUB_KINDS: u64 = 3;
 /// Tokens of it.
@@ -192,10 +201,7 @@ impl Maker<'_> {
             };
             let news = match then {
                 Then::Human => Spread::new(200.0, 2_000.0).tokens(&mut self.rng),
-                Then::Tool => {
-                    let results = habits.results.tokens(&mut self.rng) as f64;
-                    (results * (1.0 + habits.reading * (-(n as f64) / 5.0).exp())) as u64
-                }
+                Then::Tool => habits.at_turn(n).tokens(&mut self.rng),
                 Then::Spawn => self.spawn(),
             };
             // Clients cut what does not fit.

@@ -23,7 +23,7 @@ mod trace;
 mod trace_file;
 
 pub use compare::{Comparison, Row, compare};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Times};
 pub use policy::Policy;
 pub use scenario::{ALL as SCENARIOS, Conditions, Outage, Scenario, find};
 pub use trace::{Agent, Context, Marks, Point, Trace, Turn};
