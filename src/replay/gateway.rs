@@ -198,6 +198,7 @@ impl Gateway {
                 price,
                 flow,
                 signed_thinking: false,
+                bound: None,
                 may_wait: true,
             };
             let decision = match how {
