@@ -195,6 +195,7 @@ impl World {
             price: Price::of(&USUAL_RATES, true, false),
             flow: Flow { id: session % 20, weight: 1.0, bytes: 400_000 },
             signed_thinking: false,
+            bound: None,
             may_wait: true,
         }
     }

@@ -16,8 +16,8 @@ use crate::{
     session::{Case, Identity},
     snapshot::Snapshot,
     types::{
-        AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, ModelName, Operation,
-        Outcome, Reason, RequestId, TenantId,
+        AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, EndpointName,
+        ModelName, Operation, Outcome, Reason, RequestId, TenantId,
     },
     upstream::Endpoint,
 };
@@ -62,6 +62,8 @@ pub struct Exchange {
     pub(crate) affinity: Option<(AffinityResult, AffinityReason)>,
     /// What the last choice rests on.
     pub(crate) record: Record,
+    /// The provider refused signed thinking in the history, which was made there.
+    pub(crate) thinking_made_at: Option<EndpointName>,
     /// The session's turn at the endpoint.
     pub(crate) turn: Option<Turn>,
     /// What the answer says.
@@ -122,6 +124,7 @@ impl Exchange {
             endpoint: None,
             affinity: None,
             record: Record::default(),
+            thinking_made_at: None,
             turn: None,
             reading: None,
             care: CareDone::default(),

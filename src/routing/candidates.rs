@@ -142,6 +142,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
         self.list.iter().any(|candidate| {
             candidate.is_open()
                 && !candidate.never
+                && !candidate.facts.refuses_thinking
                 && candidate.facts.warm >= warmest
                 && !self.comes_to(candidate.node, candidate.facts.warm)
         })
@@ -230,6 +231,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
         let warm = here.map_or(0, |warmth| warmth.tokens).max(self.expected(node));
         let Some(closed) = self.closed(node, warm, is_home) else { return false };
         let outlook = self.outlook(node, warm);
+        let (loses_thinking, refuses_thinking) = self.thinking(node);
         let facts = Facts {
             warm,
             tokens: ask.prompt.tokens,
@@ -238,7 +240,8 @@ impl<'a, 'n> Candidates<'a, 'n> {
             is_home,
             over_share: self.comes_to(node, warm)
                 && self.shares.as_ref().is_some_and(|shares| shares.are_exceeded(node)),
-            loses_thinking: self.loses_thinking(node),
+            loses_thinking,
+            refuses_thinking,
         };
         let terms = facts.weigh(&ask.price, self.weights);
         let tokens = u64::from(ask.prompt.tokens);
@@ -304,15 +307,13 @@ impl<'a, 'n> Candidates<'a, 'n> {
     }
 
     /// Thinking is signed for an organisation; others drop it silently, or refuse (providers 0.4).
-    fn loses_thinking(&self, node: &Node) -> bool {
-        if !self.ask.signed_thinking {
-            return false;
-        }
-        let home = self.known.and_then(|known| self.nodes.by_id(known.home.id));
-        home.is_some_and(|home| {
-            let org = |node: &Node| -> DomainName { node.endpoint.rate_domain().name().clone() };
-            home.id() != node.id() && org(home) != org(node)
-        })
+    /// Whether it is lost at `node`, and whether it was refused there.
+    fn thinking(&self, node: &Node) -> (bool, bool) {
+        let Some(known) = self.known.filter(|_| self.ask.signed_thinking) else { return (false, false) };
+        let home = self.nodes.by_id(known.home.id).filter(|home| home.id() != node.id());
+        let org = |node: &Node| -> DomainName { node.endpoint.rate_domain().name().clone() };
+        let lost = home.is_some_and(|home| org(home) != org(node));
+        (lost, lost && known.refused.as_ref().is_some_and(|refused| *refused == org(node)))
     }
 }
 

@@ -25,11 +25,21 @@ pub struct Place {
     pub warm_until: Moment,
 }
 
+/// A session's last move, for the sake of its signed thinking.
+#[derive(Clone)]
+pub(super) struct Moved {
+    /// Where it was answered before.
+    from: Place,
+    /// The rate domain that would not take what was made there.
+    pub(super) refused: Option<DomainName>,
+}
+
 pub(super) struct Entry {
     pub(super) model: ModelName,
     pub(super) parent: Option<SessionKey>,
     pub(super) home: Place,
     pub(super) prior: Option<Place>,
+    pub(super) moved: Option<Box<Moved>>,
     /// Counts at home; `None` when cold.
     pub(super) homed: Option<Homed>,
     /// The count at the prior home, kept until the move has proven good.
@@ -78,6 +88,7 @@ impl Entry {
             parent: start.parent,
             home: Place { warm_until: Moment::ZERO, ..home },
             prior: None,
+            moved: None,
             homed: None,
             prior_homed: None,
             confirmed: false,
@@ -98,6 +109,7 @@ impl Entry {
             parent: saved.parent(),
             home: Place::new(endpoint, warm_until),
             prior: None,
+            moved: None,
             homed: Some(endpoint.adopt()),
             prior_homed: None,
             confirmed: true,
@@ -140,6 +152,10 @@ impl Entry {
         let back = returning.is_some();
         let old = std::mem::replace(&mut self.home, returning.unwrap_or(place));
         let (homed, prior_homed) = (self.homed.take(), self.prior_homed.take());
+        if self.confirmed {
+            let refused = self.moved.take().and_then(|moved| moved.refused);
+            self.moved = Some(Box::new(Moved { from: old.clone(), refused }));
+        }
         let proven = std::mem::replace(&mut self.confirmed, back) && old.is_warm(now);
         if proven {
             self.prior = Some(old);
@@ -151,6 +167,19 @@ impl Entry {
             (false, true) => self.prior_homed = homed,
             (false, false) => self.prior_homed = prior_homed,
         }
+    }
+
+    /// `endpoint`, of the rate domain `by`, has refused thinking in the history: the session goes back
+    /// to where it was answered before. Returns where that is.
+    pub(super) fn thinking_refused(&mut self, endpoint: u64, by: &DomainName) -> Option<EndpointName> {
+        let moved = self.moved.as_mut().filter(|moved| moved.from.id != endpoint)?;
+        moved.refused = Some(by.clone());
+        if self.home.id == endpoint {
+            self.home = moved.from.clone();
+            self.confirmed = true;
+            (self.prior, self.homed, self.prior_homed) = (None, None, None);
+        }
+        Some(self.home.endpoint.clone())
     }
 
     pub(super) fn go_cold(&mut self) {

@@ -34,6 +34,7 @@ pub struct Metrics {
     affinity: IntCounterVec,
     predictions: IntCounterVec,
     wait: Histogram,
+    thinking_refused: IntCounterVec,
     care: IntCounterVec,
     cache_breaks: IntCounterVec,
     cache_break_tokens: IntCounterVec,
@@ -110,6 +111,11 @@ impl Metrics {
                 &["result"],
             ),
             wait: r.histogram("wait_seconds", "Waiting for an account, of requests that waited.", WAIT),
+            thinking_refused: r.counters(
+                "thinking_refused_total",
+                "Requests refused for signed thinking that was made at another account.",
+                &["endpoint"],
+            ),
             care: r.counters("cache_care_total", "Requests that got cache care.", &["kind"]),
             cache_breaks: r.counters(
                 "cache_breaks_total",
@@ -203,6 +209,9 @@ impl Metrics {
         }
         if !receipt.timings.waited.is_zero() {
             self.wait.observe(receipt.timings.waited.as_secs_f64());
+        }
+        if let (Some(_), Some(endpoint)) = (&receipt.thinking_made_at, &receipt.endpoint) {
+            self.thinking_refused.with_label_values(&[endpoint.as_str()]).inc();
         }
         self.book_care(&receipt.care);
         if let Some(broken) = &receipt.cache_break {

@@ -31,5 +31,6 @@ mod odd_clients;
 mod operate;
 mod search;
 mod smoke;
+mod thinking;
 mod transport;
 mod wire;
