@@ -129,16 +129,19 @@ impl<'a, 'n> Candidates<'a, 'n> {
         for domain in warm {
             self.add_domain(domain, 2);
         }
-        let home = self.known.map(|known| known.home.id).or(self.prior);
-        if let Some(home) = home.and_then(|home| self.nodes.by_id(home)) {
-            self.add(home, 0.0);
+        for home in [self.known.map(|known| known.home.id), self.prior].into_iter().flatten() {
+            if let Some(home) = self.nodes.by_id(home) {
+                self.add(home, 0.0);
+            }
         }
     }
 
     /// Nobody else can win: one who can start at once has as much warm as anybody, and the session
     /// does not come to it as a new one.
     pub(super) fn are_settled(&self) -> bool {
-        let warmest = self.warmest().max(self.ask.prompt.tokens / 2 + 1);
+        // Where it is expected counts too: it is not in the index.
+        let expected = self.list.iter().map(|candidate| candidate.facts.warm).max().unwrap_or(0);
+        let warmest = self.warmest().max(expected).max(self.ask.prompt.tokens / 2 + 1);
         self.list.iter().any(|candidate| {
             candidate.is_open()
                 && !candidate.never
@@ -280,12 +283,12 @@ impl<'a, 'n> Candidates<'a, 'n> {
         }
     }
 
-    /// A conversation that goes on, but not that we know of (a restart, another replica), is most
-    /// likely warm where rendezvous puts it on every replica.
+    /// A conversation that goes on, but not that we know of (a restart, another gateway), is most
+    /// likely warm where rendezvous puts it on every gateway.
     fn likely_home(&self) -> Option<u64> {
         let ask = self.ask;
-        let unknown = self.known.is_none() && ask.has_history && ask.session.is_some();
-        if !unknown || self.warmest() > ask.prompt.tokens / 2 || ask.prompt.probes().is_empty() {
+        let elsewhere = self.known.is_none_or(|known| known.has_strayed(ask.prompt));
+        if !elsewhere || !ask.has_history || ask.session.is_none() || ask.prompt.probes().is_empty() {
             return None;
         }
         self.nodes.best(ask.seed, |node| !ask.rules_out(&node.endpoint)).map(Node::id)

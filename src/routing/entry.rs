@@ -49,6 +49,10 @@ pub(super) struct Entry {
     pub(super) last_start: Moment,
     /// The deadline of its item in the heap: others of it are stale.
     pub(super) queued: Option<Moment>,
+    /// How often the model had spoken when it was here last.
+    pub(super) turns: u32,
+    /// Some of its turns go through other gateways.
+    pub(super) strays: bool,
     pub(super) counts: Counts,
 }
 
@@ -94,6 +98,8 @@ impl Entry {
             confirmed: false,
             last_start: now,
             queued: None,
+            turns: start.prompt.turns,
+            strays: false,
             counts: Counts::default(),
         }
     }
@@ -115,6 +121,8 @@ impl Entry {
             confirmed: true,
             last_start: now - Duration::from_millis(saved.idle_ms),
             queued: Some(warm_until),
+            turns: u32::MAX,
+            strays: false,
             counts: Counts {
                 turns: saved.turns,
                 hits: saved.hits,
@@ -134,6 +142,7 @@ impl Entry {
         self.counts.in_flight = self.counts.in_flight.saturating_add(1);
         self.counts.context_bytes = start.context_bytes;
         self.last_start = now;
+        self.note_turns(start);
         if self.home.id != place.id {
             self.move_to(Place { warm_until: Moment::ZERO, ..place.clone() }, now);
         }
@@ -144,6 +153,13 @@ impl Entry {
             self.homed = Some(start.endpoint.adopt());
         }
         before
+    }
+
+    /// Who skips turns has them elsewhere: another gateway serves it too.
+    fn note_turns(&mut self, start: &Start<'_>) {
+        let seen_before = self.counts.turns > u64::from(start.first_try);
+        self.strays |= seen_before && start.prompt.turns > self.turns.saturating_add(1);
+        self.turns = start.prompt.turns;
     }
 
     /// The old home is remembered while it is warm: it is where to go if this one must be left too.

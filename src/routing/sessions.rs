@@ -25,6 +25,7 @@ use super::{
     entry::{Entry, Place},
     memory::{Expected, Trail},
     policy::Start,
+    warm::Prompt,
     saved::{SavedTable, SessionView},
 };
 use crate::{
@@ -45,6 +46,18 @@ pub struct Known {
     pub prior: Option<Place>,
     /// The rate domain that refused its signed thinking last.
     pub refused: Option<DomainName>,
+    /// How often the model had spoken when it was here last.
+    pub turns: u32,
+    /// Some of its turns go through other gateways.
+    pub strays: bool,
+}
+
+impl Known {
+    /// Some of its turns do not come here: what we know of it is not the newest.
+    #[must_use]
+    pub const fn has_strayed(&self, prompt: &Prompt) -> bool {
+        self.strays || prompt.turns > self.turns.saturating_add(1)
+    }
 }
 
 struct Shard {
@@ -93,6 +106,8 @@ impl SessionTable {
         self.with(session, |entry| Known {
             home: entry.home.clone(),
             prior: entry.prior.clone(),
+            turns: entry.turns,
+            strays: entry.strays,
             refused: entry.moved.as_ref().and_then(|moved| moved.refused.clone()),
         })
     }
