@@ -49,6 +49,8 @@ pub(crate) struct Admitted {
     pub price: Price,
     /// Its history holds thinking that is signed for the account that made it.
     pub signed_thinking: bool,
+    /// It carries reasoning that only the organisation that made it can read.
+    pub encrypted_content: bool,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
@@ -185,6 +187,7 @@ pub(crate) fn admit(
         prompt,
         price,
         signed_thinking: view.signed_thinking,
+        encrypted_content: view.encrypted_content,
         background: view.background,
         ratios,
         payload,

@@ -8,6 +8,7 @@ use super::{
     engine::{self, World},
     gateway::Gateway,
     outcome::Outcome,
+    replicas::Replicas,
     scenario::{Conditions, accounts},
     trace::Trace,
 };
@@ -123,7 +124,11 @@ impl Policy {
 
 fn gateways(trace: &Trace, conditions: &Conditions, seed: u64) -> Option<Box<dyn Chooser>> {
     let listed = vec![true; conditions.accounts.len()];
-    let model = trace.agents.first().map(|agent| agent.model.id())?;
-    let gateway = Gateway::new(conditions, &listed, model, trace.agents.len(), seed)?;
-    Some(Box::new(gateway))
+    let (agents, model) = (trace.agents.len(), trace.agents.first()?.model.id());
+    let gateway = || Gateway::new(conditions, &listed, model, agents, seed);
+    if conditions.replicas <= 1 {
+        return Some(Box::new(gateway()?));
+    }
+    let gateways: Option<Vec<_>> = (0..conditions.replicas).map(|_| gateway()).collect();
+    Some(Box::new(Replicas::new(gateways?, agents, conditions.restart, seed)))
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::Moment,
     types::DomainName,
-    upstream::{Availability, Endpoint, Need, Outlook, Reservation, Standing},
+    upstream::{Availability, Need, Outlook, Reservation, Standing},
 };
 
 /// Rings up to this size are weighed whole.
@@ -222,7 +222,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
             return true;
         }
         let ask = self.ask;
-        if is_ruled_out(ask, &node.endpoint) {
+        if ask.rules_out(&node.endpoint) {
             return false;
         }
         let is_home = self.known.is_some_and(|known| known.home.id == node.id());
@@ -288,7 +288,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
         if !unknown || self.warmest() > ask.prompt.tokens / 2 || ask.prompt.probes().is_empty() {
             return None;
         }
-        self.nodes.best(ask.seed, |node| !is_ruled_out(ask, &node.endpoint)).map(Node::id)
+        self.nodes.best(ask.seed, |node| !ask.rules_out(&node.endpoint)).map(Node::id)
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32")]
@@ -364,14 +364,9 @@ fn sessions(node: &Node) -> u64 {
     u64::from(node.endpoint.sessions())
 }
 
-/// This request failed there before, for another reason than limits.
-pub(super) fn is_ruled_out(ask: &Ask<'_>, endpoint: &Endpoint) -> bool {
-    ask.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
-}
-
 /// It is open, or its limits will open it.
 fn can_serve(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
     let available = node.endpoint.availability(ask.lane, now);
     let open = matches!(available, Availability::Ready | Availability::HalfOpen);
-    (open || available.reopens().is_some()) && !is_ruled_out(ask, &node.endpoint)
+    (open || available.reopens().is_some()) && !ask.rules_out(&node.endpoint)
 }

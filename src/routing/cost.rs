@@ -12,7 +12,7 @@
 use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use super::{
-    candidates::{Candidate, Candidates, is_ruled_out},
+    candidates::{Candidate, Candidates},
     memory::Memory,
     policy::{Ask, Decision, Verdict},
     record::{Record, Weighed},
@@ -208,7 +208,7 @@ impl Asked<'_> {
     fn why_left(&self, known: &Known, candidates: &Candidates<'_, '_>) -> AffinityReason {
         let home = known.home.id;
         let Some(node) = self.nodes.by_id(home) else { return AffinityReason::Withdrawn };
-        if is_ruled_out(self.ask, &node.endpoint) {
+        if self.ask.rules_out(&node.endpoint) {
             return AffinityReason::Fallback;
         }
         if let Some(weighed) = candidates.list.iter().find(|candidate| candidate.node.id() == home) {
@@ -253,7 +253,7 @@ impl Asked<'_> {
             .nodes
             .all()
             .iter()
-            .filter(|node| own.is_none_or(|own| own == node.id()) && !is_ruled_out(ask, &node.endpoint))
+            .filter(|node| own.is_none_or(|own| own == node.id()) && !ask.rules_out(&node.endpoint))
             .filter_map(ends)
             .min();
         let seconds = if own.is_some() && soonest.is_none() { 1 } else { 60 };
@@ -262,7 +262,7 @@ impl Asked<'_> {
 
     fn is_last_resort(&self, node: &Node) -> bool {
         node.endpoint.availability(self.ask.lane, self.now) == Availability::Suspect
-            && !is_ruled_out(self.ask, &node.endpoint)
+            && !self.ask.rules_out(&node.endpoint)
     }
 
     fn deny(&self, reason: Reason, after: Duration) -> Verdict {

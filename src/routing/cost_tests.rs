@@ -555,3 +555,18 @@ fn other_knobs_hold_from_the_next_question_on() {
     let hasty = kit.policy.with_params(&RouterParams { cost, ..RouterParams::default() });
     assert_eq!(denied(hasty.decide(&ask, None, at(2)).decision), (Reason::RateLimited, 8));
 }
+
+#[test]
+fn what_only_one_organisation_can_read_goes_nowhere_else() {
+    let kit = limited_three();
+    let (home, talk) = settled(&kit, 1, Talk::new(1));
+    let prompt = talk.prompt();
+    let domain = kit.get(&home).rate_domain().name().clone();
+    let ask = || Ask { bound: Some(&domain), ..kit.says(1, &prompt) };
+    kit.fail(&home, &limited(9), at(2));
+    // A prompt of its size would rather move.
+    assert_eq!(waits(kit.decide(&ask(), at(2))).0, home);
+    kit.get(&home).drain();
+    assert_eq!(denied(kit.decide(&ask(), at(2))).0, Reason::NoEndpoint);
+    assert_ne!(gone(kit.decide(&kit.says(1, &prompt), at(2))).0.name().as_str(), home);
+}

@@ -65,7 +65,7 @@ impl Pinned {
         let Some(node) = nodes.by_id(home.id) else {
             return self.relocate(ask, nodes, known, AffinityReason::Withdrawn, now);
         };
-        if is_ruled_out(ask, &node.endpoint) {
+        if ask.rules_out(&node.endpoint) {
             return self.relocate(ask, nodes, known, AffinityReason::Fallback, now);
         }
         let why = match node.endpoint.availability(ask.lane, now) {
@@ -134,7 +134,7 @@ impl Pinned {
         if ask.session.is_some()
             && known.is_none()
             && ask.has_history
-            && let Some(node) = nodes.best(ask.seed, |node| !is_ruled_out(ask, &node.endpoint))
+            && let Some(node) = nodes.best(ask.seed, |node| !ask.rules_out(&node.endpoint))
         {
             let available = node.endpoint.availability(ask.lane, now);
             if available.usable() {
@@ -157,7 +157,7 @@ impl Pinned {
         let Some(node) = nodes.by_id(Endpoint::id_of(pin.as_str())) else {
             return Decision::Deny { reason: Reason::OwnerGone, retry_after: 60 };
         };
-        if is_ruled_out(ask, &node.endpoint) {
+        if ask.rules_out(&node.endpoint) {
             return Decision::Deny { reason: Reason::NoEndpoint, retry_after: 1 };
         }
         let available = node.endpoint.availability(ask.lane, now);
@@ -191,7 +191,7 @@ impl Pinned {
 
     /// Nothing can be used now: wait for whatever opens first, or say no.
     fn nowhere(&self, ask: &Ask<'_>, nodes: &Nodes, now: Moment) -> Decision {
-        let candidates = nodes.all().iter().filter(|node| !is_ruled_out(ask, &node.endpoint));
+        let candidates = nodes.all().iter().filter(|node| !ask.rules_out(&node.endpoint));
         let states: SmallVec<[_; 16]> =
             candidates.map(|node| (node, node.endpoint.availability(ask.lane, now))).collect();
         let first = states
@@ -294,19 +294,14 @@ fn ends(state: Availability) -> Option<Moment> {
     }
 }
 
-/// This request failed there before, for another reason than limits.
-fn is_ruled_out(ask: &Ask<'_>, endpoint: &Endpoint) -> bool {
-    ask.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
-}
-
 fn is_usable(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
-    node.endpoint.availability(ask.lane, now).usable() && !is_ruled_out(ask, &node.endpoint)
+    node.endpoint.availability(ask.lane, now).usable() && !ask.rules_out(&node.endpoint)
 }
 
 /// Usable, and nothing speaks against its key.
 fn is_good(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
     let available = node.endpoint.availability(ask.lane, now);
-    matches!(available, Availability::Ready | Availability::HalfOpen) && !is_ruled_out(ask, &node.endpoint)
+    matches!(available, Availability::Ready | Availability::HalfOpen) && !ask.rules_out(&node.endpoint)
 }
 
 /// How many warm sessions each rate domain may hold before new ones go elsewhere.

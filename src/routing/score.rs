@@ -35,7 +35,7 @@ impl Default for Weights {
 
 /// Uncached tokens that a provider reads a second, for the guess at a first token's delay.
 const PREFILL_PER_SECOND: f64 = 12_000.0;
-/// A cold prompt of so many tokens and more pays the crowding term in full.
+/// A cold prompt of so many tokens and more pays the crowding term in full; half of it a quarter.
 const ROOM: f64 = 10_000.0;
 /// Dollars for an account that has refused the session's signed thinking: only when there is none else.
 const REFUSED: f64 = 10.0;
@@ -145,7 +145,7 @@ impl Facts {
         let delay = weights.delay * (self.wait.as_secs_f64() + fresh / PREFILL_PER_SECOND);
         let rho = self.utilisation.clamp(0.0, FULL);
         // What takes hardly any room crowds nobody out.
-        let room = (fresh / ROOM).min(1.0);
+        let room = (fresh / ROOM).min(1.0).powi(2);
         let crowding =
             if self.is_cold() { weights.crowding * room * (rho / (1.0 - rho)).powi(2) } else { 0.0 };
         let mut other = 0.0;

@@ -62,8 +62,8 @@ enum Stage {
         end: Duration,
     },
     Answering {
-        slot: Slot,
-        turn: Turn,
+        /// Until the end of the answer.
+        _held: (Slot, Turn),
         end: Moment,
     },
     Over,
@@ -353,7 +353,7 @@ impl World {
         };
         slot.used(&usage, now);
         turn.settled(&TurnFacts { input: Some(input), context_tokens: 1, ..TurnFacts::default() });
-        request.stage = Stage::Answering { slot, turn, end: now + end };
+        request.stage = Stage::Answering { _held: (slot, turn), end: now + end };
         self.count("answered");
     }
 
@@ -423,7 +423,12 @@ impl World {
             Stage::Staying { endpoint, until } if until <= now => self.again(n, &endpoint),
             Stage::Out { slot, turn, head, end } if head <= now => self.head(n, slot, turn, end),
             Stage::Answering { end, .. } if end <= now => {}
-            stage => {
+            stage @ (Stage::Waiting { .. }
+            | Stage::Parked { .. }
+            | Stage::Staying { .. }
+            | Stage::Out { .. }
+            | Stage::Answering { .. }
+            | Stage::Over) => {
                 self.requests[n].stage = stage;
                 return false;
             }
@@ -649,7 +654,7 @@ fn worlds(seeds: Range<u64>) {
     let mut failed = Vec::new();
     let count = seeds.end - seeds.start;
     for seed in seeds {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| World::new(seed).run(800))) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| World::new(seed).run(500))) {
             Ok(counts) => counts.into_iter().for_each(|(what, n)| *seen.entry(what).or_default() += n),
             Err(_) => failed.push(seed),
         }
