@@ -18,12 +18,13 @@ use super::{
 };
 use crate::{
     clock,
-    dialect::{self, HardPin, Splice},
+    dialect::{self, HardPin, Splice, TtlAsked},
     live::Held,
     metering::Ratios,
     routing::{Price, Prompt},
     session::Owner,
     snapshot::CallerParams,
+    telemetry::Traced,
     types::{EndpointName, ModelName, Operation, ProviderName, Reason},
     upstream::{Model, ProviderParams},
 };
@@ -146,6 +147,17 @@ pub(crate) fn admit(
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
             x.live.links.learn_request(identity, now);
+            x.traced = x.live.tracer.as_ref().zip(x.upstream_model.as_ref()).and_then(|(tracer, model)| {
+                tracer.began(Traced {
+                    session: identity.key,
+                    parent: identity.parent,
+                    caller: x.caller.clone(),
+                    model: model.clone(),
+                    long: x.ttl == TtlAsked::Long,
+                    points: identity.chain.points.clone(),
+                    at: now,
+                })
+            });
             x.case = x.live.forensics.look(identity, &who.view, &upload.body, now).map(Box::new);
         }
         // A long history's chain is larger than all the rest of a waiting stream; only its end is

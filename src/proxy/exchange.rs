@@ -15,6 +15,7 @@ use crate::{
     routing::{Record, Turn},
     session::{Case, Identity},
     snapshot::Snapshot,
+    telemetry::Ticket,
     types::{
         AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, EndpointName,
         ModelName, Operation, Outcome, Reason, RequestId, TenantId,
@@ -68,6 +69,8 @@ pub struct Exchange {
     pub(crate) turn: Option<Turn>,
     /// What the answer says.
     pub(crate) reading: Option<Reading>,
+    /// Its turn in the agents' trace, where one is written.
+    pub(crate) traced: Option<Ticket>,
     /// What was put into the body for the cache's sake, at the last try.
     pub(crate) care: CareDone,
     /// What it takes to keep the session warm when this turn is over.
@@ -125,6 +128,7 @@ impl Exchange {
             affinity: None,
             record: Record::default(),
             thinking_made_at: None,
+            traced: None,
             turn: None,
             reading: None,
             care: CareDone::default(),

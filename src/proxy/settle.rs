@@ -45,6 +45,9 @@ pub(crate) fn settle(x: &mut Exchange) {
             }),
         });
     }
+    if let Some(ticket) = x.traced.take().filter(|_| outcome == Outcome::Ok) {
+        ticket.over(usage.output, now);
+    }
     keepalive::after_turn(x, outcome, &usage);
     let receipt = Receipt {
         id: x.id,

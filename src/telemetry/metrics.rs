@@ -40,6 +40,7 @@ pub struct Metrics {
     cache_break_tokens: IntCounterVec,
     cache_break_cost: prometheus::CounterVec,
     keep_alive_cost: prometheus::CounterVec,
+    trace_turns: IntCounterVec,
     price_missing: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
@@ -137,6 +138,7 @@ impl Metrics {
                 "Dollars for keeping resting sessions warm; part of cost_usd_total.",
                 &["model"],
             ),
+            trace_turns: r.counters("trace_turns_total", "Turns for the trace file.", &["result"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
@@ -300,6 +302,11 @@ impl Metrics {
     /// A request of this configured model had no known price.
     pub fn no_price(&self, model: &str) {
         self.price_missing.with_label_values(&[model]).inc();
+    }
+
+    /// A turn was `written` into the trace, or `dropped`.
+    pub(super) fn traced(&self, result: &str) {
+        self.trace_turns.with_label_values(&[result]).inc();
     }
 
     /// A figure in a rate limit header made no sense, and why.

@@ -32,5 +32,6 @@ mod operate;
 mod search;
 mod smoke;
 mod thinking;
+mod trace;
 mod transport;
 mod wire;
