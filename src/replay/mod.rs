@@ -30,4 +30,6 @@ pub use trace::{Agent, Context, Marks, Point, Trace, Turn};
 pub use trace_file::{Faults, read, write};
 
 #[cfg(test)]
+mod goals_tests;
+#[cfg(test)]
 mod tests;
