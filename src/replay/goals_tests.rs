@@ -1,8 +1,10 @@
 //! What routing by cost must reach (routing, section 5), over three seeds. The bounds are the goals
 //! themselves; where we miss one, the bound says what we reach and the comment beside it by how much.
 
-use super::*;
-use crate::sim;
+use super::{
+    tests::{row, run},
+    *,
+};
 
 /// A goal: cost over the oracle's, and where limits are tight, refusals and waiting.
 struct Goal {
@@ -37,16 +39,7 @@ const GOALS: &[Goal] = &[
     stormy("529-15", 1.01),
 ];
 
-fn run(name: &str, seed: u64, policies: &[Policy]) -> Comparison {
-    let model = sim::model("claude-sonnet-4-6").expect("a model");
-    let scenario = find(name).expect("a scenario");
-    compare(name, (&scenario.trace(model, seed), &scenario.conditions()), seed, policies, &|| ())
-}
-
-fn row(compared: &Comparison, policy: Policy) -> &Row {
-    compared.rows.iter().find(|row| row.policy == policy).expect("it was run")
-}
-
+#[expect(clippy::print_stdout, reason = "the figures themselves are of interest")]
 fn print(compared: &Comparison, policy: Policy) {
     let row = row(compared, policy);
     let of = &row.outcome;
