@@ -18,6 +18,7 @@ mod gateway;
 mod outcome;
 mod policy;
 mod scenario;
+mod small;
 mod trace;
 mod trace_file;
 
@@ -25,5 +26,6 @@ pub use compare::{Comparison, Row, compare};
 pub use outcome::Outcome;
 pub use policy::Policy;
 pub use scenario::{ALL as SCENARIOS, Conditions, Outage, Scenario, find};
+pub use small::{Knobs, Small};
 pub use trace::{Agent, Context, Marks, Point, Trace, Turn};
 pub use trace_file::{Faults, read, write};

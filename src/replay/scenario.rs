@@ -39,6 +39,8 @@ pub struct Conditions {
     pub early: f64,
     /// Gateways side by side.
     pub replicas: usize,
+    /// Tokens that one token here stands for; see [`Small`](super::Small). 0 is 1.
+    pub grain: u64,
 }
 
 /// A time in which an account cannot be reached.
