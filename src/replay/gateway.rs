@@ -546,3 +546,7 @@ fn params(config: &Config) -> RouterParams {
         max_prefixes: routing.prefixes,
     }
 }
+
+#[cfg(test)]
+#[path = "gateway_tests.rs"]
+mod tests;
