@@ -31,5 +31,6 @@ mod odd_clients;
 mod operate;
 mod search;
 mod smoke;
+mod tight;
 mod transport;
 mod wire;
