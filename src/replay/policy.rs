@@ -93,11 +93,11 @@ impl Policy {
     pub fn run(self, trace: &Trace, conditions: &Conditions, seed: u64, tell: &(dyn Fn() + Sync)) -> Outcome {
         if self.is_bound() {
             // One account, no limits, nothing out of order.
-            let free =
-                Conditions { accounts: accounts(1, 0), early: conditions.early, ..Conditions::default() };
             let free = Conditions {
-                accounts: free.accounts.into_iter().map(|account| account.limits(0, 0, 0)).collect(),
-                ..free
+                accounts: accounts(1, 0).into_iter().map(|account| account.limits(0, 0, 0)).collect(),
+                early: conditions.early,
+                grain: conditions.grain,
+                ..Conditions::default()
             };
             let mut chooser = Baseline::new(Single, vec![1], trace.agents.len(), Duration::ZERO);
             let world = World { trace, conditions: &free, seed, ideal: self == Self::Compulsory, tell };
