@@ -25,8 +25,8 @@ use super::{
     entry::{Entry, Place},
     memory::{Expected, Trail},
     policy::Start,
-    warm::Prompt,
     saved::{SavedTable, SessionView},
+    warm::Prompt,
 };
 use crate::{
     clock::{Moment, UnixTime},
