@@ -89,15 +89,15 @@ impl Default for Habits {
             even: false,
             callers: 1,
             shared: 18_000,
-            opening: Spread::new(6_000.0, 20_000.0),
+            opening: Spread::new(9_000.0, 26_000.0),
             tool_gap: Spread::new(3.0, 40.0),
             human_gap: Spread::new(70.0, 900.0),
             human: 0.10,
             spawning: 0.06,
-            results: Spread::new(950.0, 6_000.0),
-            reading: 2.0,
-            sub_results: Spread::new(700.0, 3_900.0),
-            output: Spread::new(500.0, 2_500.0),
+            results: Spread::new(850.0, 5_400.0),
+            reading: 3.0,
+            sub_results: Spread::new(600.0, 3_300.0),
+            output: Spread::new(420.0, 2_050.0),
             most: 160_000,
         }
     }
@@ -264,7 +264,7 @@ impl Maker<'_> {
         };
         let kind = 1 + maker.rng.u64(..SUB_KINDS);
         let prefix = maker.shared_prefix(SUB_SHARED, kind);
-        let opening = maker.rng.u64(1_000..6_000);
+        let opening = maker.rng.u64(4_000..12_000);
         let mut thread = maker.open(prefix, opening);
         let turns = maker.rng.u64(4..=14);
         let mut gap = Duration::from_millis(maker.rng.u64(50..500));

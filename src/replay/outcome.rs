@@ -68,10 +68,10 @@ impl Outcome {
         self.waits.len()
     }
 
-    /// Uncached tokens in the busiest minute: what the limits must let through.
+    /// Uncached tokens a minute in the busiest five: what the limits must let through.
     #[must_use]
-    pub fn busiest_minute(&self) -> u64 {
-        self.minutes.iter().copied().max().unwrap_or(0)
+    pub fn peak(&self) -> u64 {
+        self.minutes.windows(5).map(|five| five.iter().sum::<u64>() / 5).max().unwrap_or(0)
     }
 
     /// The share of input tokens that was read from a cache.

@@ -98,7 +98,7 @@ fn team50() -> Habits {
 }
 
 fn tight100() -> Habits {
-    Habits { agents: 100, turns: 40, callers: 10, start_over: Duration::from_secs(120), ..Habits::default() }
+    Habits { agents: 100, turns: 40, callers: 10, start_over: Duration::from_secs(900), ..Habits::default() }
 }
 
 /// A prompt that is larger than a limit is never let in once it is cold: contexts stay below.
@@ -147,6 +147,8 @@ fn article_50() -> Habits {
         spawning: 0.0,
         results: Spread::new(700.0, 2_500.0),
         most: u64::MAX / 2,
+        reading: 2.0,
+        output: Spread::new(500.0, 2_500.0),
         ..Habits::default()
     }
 }
@@ -164,6 +166,8 @@ fn article_5dev() -> Habits {
         human_gap: Spread::new(400.0, 1_800.0),
         spawning: 0.0,
         results: Spread::new(1_000.0, 4_200.0),
+        reading: 2.0,
+        output: Spread::new(500.0, 2_500.0),
         ..Habits::default()
     }
 }
@@ -209,7 +213,13 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "fleet200tight",
         about: "200 agents, 12 accounts of 170k input tokens a minute",
-        habits: || Habits { agents: 200, turns: 25, callers: 20, ..Habits::default() },
+        habits: || Habits {
+            agents: 200,
+            turns: 25,
+            callers: 20,
+            start_over: Duration::from_secs(900),
+            ..Habits::default()
+        },
         conditions: || on(accounts(12, 170_000)),
     },
     Scenario {
@@ -252,7 +262,11 @@ pub const ALL: &[Scenario] = &[
         name: "replicas4",
         about: "tight100 through four gateways: 85 % of sessions hashed to one, 15 % sprayed",
         habits: tight100,
-        conditions: || Conditions { replicas: 4, restart: Some(Duration::from_secs(720)), ..tight(170_000) },
+        conditions: || Conditions {
+            replicas: 4,
+            restart: Some(Duration::from_secs(1_500)),
+            ..tight(170_000)
+        },
     },
     Scenario {
         name: "article-50",
