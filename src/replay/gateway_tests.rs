@@ -5,7 +5,7 @@ use crate::{
         agents::{Habits, generate},
         engine::{self, World},
     },
-    routing::{Policy as _, Saved},
+    routing::Saved,
 };
 
 /// team50's agents, shorter: what a gateway says it saved, what the run cost, and what round-robin's cost.
