@@ -58,11 +58,13 @@ fn sections(root: &Section<'_>) -> Config {
     }
     let routing = root.table("routing", server::routing);
     let prices = root.table("metering", prices::read);
+    let trace = root.table("trace", server::trace);
     Config {
         server,
         routing,
         callers,
         prices,
+        trace,
         sim,
         models,
         notes: Vec::new(),

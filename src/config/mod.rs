@@ -33,6 +33,7 @@ use std::{
 
 use crate::{
     snapshot::{CallerParams, RoutingParams, ServerParams, SimParams},
+    telemetry::TraceParams,
     types::Rates,
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
@@ -59,6 +60,8 @@ pub struct Config {
     pub models: Vec<ModelParams>,
     /// Prices: the built-in list, rows of the same model replaced by the operator's own file.
     pub prices: Vec<PriceRow>,
+    /// The agents' trace, where the file asks for one. Only what it is at start counts.
+    pub trace: Option<TraceParams>,
     /// The simulated provider, where the file asks for one.
     pub sim: Option<SimParams>,
     /// What is allowed but worth a second look; printed by `check` and at start.

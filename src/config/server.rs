@@ -10,7 +10,7 @@ use super::{
 use crate::{
     routing::Weights,
     snapshot::{Bounds, Heartbeat, Hold, RoutingParams, ServerParams, TlsParams},
-    telemetry::{LogFormat, LogParams},
+    telemetry::{LogFormat, LogParams, TraceParams},
 };
 
 pub(super) const fn secs(n: u64) -> Duration {
@@ -200,6 +200,16 @@ fn log(log: &Section<'_>) -> LogParams {
     );
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     LogParams { filter: level, format: log.choice("format", LogFormat::Text, &formats) }
+}
+
+/// Reads `[trace]`.
+pub(super) fn trace(trace: &Section<'_>) -> Option<TraceParams> {
+    let file = trace.path("file");
+    let max_size = trace.size("max_size", 1024 * MIB, MIB..=1024 * 1024 * MIB);
+    if trace.is_present() && trace.get("file").is_none() {
+        trace.fault("file", "missing", "name the file to write, or remove the section");
+    }
+    Some(TraceParams { file: file?.value, max_size })
 }
 
 /// Reads `[routing]`.

@@ -26,6 +26,7 @@ use crate::{
     metering::Learned,
     session::{Forensics, Links, Owners},
     snapshot::Snapshot,
+    telemetry::Tracer,
     types::{ModelName, ProviderName},
 };
 
@@ -51,6 +52,8 @@ pub struct Live {
     pub usage_refused: Mutex<HashSet<(ProviderName, ModelName)>>,
     /// Sessions that rest, and may be kept warm.
     pub keeper: Keeper<KeptTurn>,
+    /// Writes the agents' traces, where that is wanted.
+    pub tracer: Option<Tracer>,
     /// Somebody wants a key checked.
     pub check_wanted: Notify,
 }

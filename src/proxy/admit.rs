@@ -18,12 +18,13 @@ use super::{
 };
 use crate::{
     clock,
-    dialect::{self, HardPin, Splice},
+    dialect::{self, HardPin, Splice, TtlAsked},
     live::Held,
     metering::Ratios,
     routing::{Price, Prompt},
     session::Owner,
     snapshot::CallerParams,
+    telemetry::Traced,
     types::{EndpointName, ModelName, Operation, ProviderName, Reason},
     upstream::{Model, ProviderParams},
 };
@@ -48,6 +49,8 @@ pub(crate) struct Admitted {
     pub price: Price,
     /// Its history holds thinking that is signed for the account that made it.
     pub signed_thinking: bool,
+    /// It carries reasoning that only the organisation that made it can read.
+    pub encrypted_content: bool,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
@@ -144,6 +147,17 @@ pub(crate) fn admit(
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
             x.live.links.learn_request(identity, now);
+            x.traced = x.live.tracer.as_ref().zip(x.upstream_model.as_ref()).and_then(|(tracer, model)| {
+                tracer.began(Traced {
+                    session: identity.key,
+                    parent: identity.parent,
+                    caller: x.caller.clone(),
+                    model: model.clone(),
+                    long: x.ttl == TtlAsked::Long,
+                    points: identity.chain.points.clone(),
+                    at: now,
+                })
+            });
             x.case = x.live.forensics.look(identity, &who.view, &upload.body, now).map(Box::new);
         }
         // A long history's chain is larger than all the rest of a waiting stream; only its end is
@@ -173,6 +187,7 @@ pub(crate) fn admit(
         prompt,
         price,
         signed_thinking: view.signed_thinking,
+        encrypted_content: view.encrypted_content,
         background: view.background,
         ratios,
         payload,

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     clock,
     routing::{Ask, Choosing, Decision, Price, Prompt, Tried},
-    types::{AffinityReason, AffinityResult, EndpointName, Reason, SessionKey},
+    snapshot::Snapshot,
+    types::{AffinityReason, AffinityResult, DomainName, EndpointName, Reason, SessionKey},
     upstream::{Endpoint, Flow, Lane, Model, Slot},
 };
 
@@ -60,6 +61,8 @@ pub(crate) struct Wish<'a> {
     pub flow: Flow,
     /// Its history holds thinking that is signed for the account that made it.
     pub signed_thinking: bool,
+    /// It carries reasoning that only the organisation that made it can read.
+    pub encrypted_content: bool,
 }
 
 /// Finds an open endpoint, waiting for a warm one where that is worth it.
@@ -87,6 +90,7 @@ async fn decide(
     let Some(ring) = snapshot.rings.of(wish.model) else {
         return Err(NoChoice::Denied(deny(Reason::NoEndpoint, 1)));
     };
+    let bound = wish.session.filter(|_| wish.encrypted_content).and_then(|session| maker(&snapshot, session));
     let ask = Ask {
         session: wish.session,
         seed: wish.seed,
@@ -100,6 +104,7 @@ async fn decide(
         price: wish.price,
         flow: wish.flow,
         signed_thinking: wish.signed_thinking,
+        bound: bound.as_ref(),
         may_wait: true,
     };
     let policy = &*snapshot.policy;
@@ -141,6 +146,13 @@ async fn decide(
             }
         };
     }
+}
+
+/// The organisation that a session was with last: who made what it carries. After a restart without
+/// state nobody knows, and the provider's answer tells.
+fn maker(snapshot: &Snapshot, session: SessionKey) -> Option<DomainName> {
+    let home = snapshot.policy.sessions().known(session)?.home;
+    Some(snapshot.pool.endpoint(home.endpoint.as_str())?.rate_domain().name().clone())
 }
 
 fn deny(reason: Reason, retry_after: u32) -> Denial {

@@ -15,9 +15,10 @@ use crate::{
     routing::{Record, Turn},
     session::{Case, Identity},
     snapshot::Snapshot,
+    telemetry::Ticket,
     types::{
-        AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, ModelName, Operation,
-        Outcome, Reason, RequestId, TenantId,
+        AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, EndpointName,
+        ModelName, Operation, Outcome, Reason, RequestId, TenantId,
     },
     upstream::Endpoint,
 };
@@ -62,10 +63,14 @@ pub struct Exchange {
     pub(crate) affinity: Option<(AffinityResult, AffinityReason)>,
     /// What the last choice rests on.
     pub(crate) record: Record,
+    /// The provider refused signed thinking in the history, which was made there.
+    pub(crate) thinking_made_at: Option<EndpointName>,
     /// The session's turn at the endpoint.
     pub(crate) turn: Option<Turn>,
     /// What the answer says.
     pub(crate) reading: Option<Reading>,
+    /// Its turn in the agents' trace, where one is written.
+    pub(crate) traced: Option<Ticket>,
     /// What was put into the body for the cache's sake, at the last try.
     pub(crate) care: CareDone,
     /// What it takes to keep the session warm when this turn is over.
@@ -122,6 +127,8 @@ impl Exchange {
             endpoint: None,
             affinity: None,
             record: Record::default(),
+            thinking_made_at: None,
+            traced: None,
             turn: None,
             reading: None,
             care: CareDone::default(),

@@ -39,6 +39,10 @@ pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
     if !x.waited.is_zero() {
         let _ = head.insert_header("x-warmkey-wait", format!("{:.1}s", x.waited.as_secs_f64()));
     }
+    if let Some(made_at) = &x.thinking_made_at {
+        let said = format!("refused here; made at {made_at}, where the next turn goes");
+        let _ = head.insert_header("x-warmkey-thinking", said);
+    }
     if x.care.any() {
         let _ = head.insert_header("x-warmkey-care", x.care.to_string());
     }

@@ -45,6 +45,9 @@ pub(crate) fn settle(x: &mut Exchange) {
             }),
         });
     }
+    if let Some(ticket) = x.traced.take().filter(|_| outcome == Outcome::Ok) {
+        ticket.over(usage.output, now);
+    }
     keepalive::after_turn(x, outcome, &usage);
     let receipt = Receipt {
         id: x.id,
@@ -64,6 +67,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         affinity: x.affinity,
         care: x.care,
         cache_break,
+        thinking_made_at: x.thinking_made_at.take(),
         attempts: std::mem::take(&mut x.attempts),
         status: x.status,
         outcome,
@@ -193,6 +197,7 @@ fn log(r: &Receipt, record: &Record) {
         break_at = r.cache_break.map(|broken| broken.at.to_string()),
         break_tokens = r.cache_break.map(|broken| broken.tokens),
         break_usd = r.cache_break.and_then(|broken| broken.cost).map(NanoUsd::as_usd),
+        thinking_refused_made_at = r.thinking_made_at.as_ref().map(|made_at| made_at.as_str()),
         prompt_tokens = record.tokens,
         weighed = %record,
         expected_read = r.expected_read,

@@ -103,10 +103,21 @@ impl Default for Habits {
     }
 }
 
+impl Habits {
+    /// What a tool's results bring at turn `n`.
+    #[expect(clippy::cast_precision_loss, reason = "a few dozen turns")]
+    fn at_turn(&self, n: u64) -> Spread {
+        let more = 1.0 + self.reading * (-(n as f64) / 5.0).exp();
+        Spread::new(self.results.median * more, self.results.p95 * more)
+    }
+}
+
 /// Kinds of sub-agents; each has a prefix that is the same for all agents.
 const SUB_KINDS: u64 = 3;
 /// Tokens of it.
 const SUB_SHARED: u64 = 12_000;
+/// Tokens of an answer at most.
+const LONGEST_ANSWER: u64 = 8_000;
 /// A context with less room than this is compacted.
 const NEARLY: u64 = 4_000;
 /// Turns in which many blocks come at once.
@@ -177,7 +188,7 @@ impl Maker<'_> {
                 thread = self.compact(thread);
                 gap = Duration::from_millis(200);
             }
-            let output = habits.output.tokens(&mut self.rng);
+            let output = habits.output.tokens(&mut self.rng).min(LONGEST_ANSWER);
             self.turn(&thread, gap, output);
             if n + 1 == turns {
                 break;
@@ -190,10 +201,7 @@ impl Maker<'_> {
             };
             let news = match then {
                 Then::Human => Spread::new(200.0, 2_000.0).tokens(&mut self.rng),
-                Then::Tool => {
-                    let results = habits.results.tokens(&mut self.rng) as f64;
-                    (results * (1.0 + habits.reading * (-(n as f64) / 5.0).exp())) as u64
-                }
+                Then::Tool => habits.at_turn(n).tokens(&mut self.rng),
                 Then::Spawn => self.spawn(),
             };
             // Clients cut what does not fit.
@@ -261,7 +269,7 @@ impl Maker<'_> {
         let turns = maker.rng.u64(4..=14);
         let mut gap = Duration::from_millis(maker.rng.u64(50..500));
         for _ in 0..turns {
-            let output = maker.habits.output.tokens(&mut maker.rng);
+            let output = maker.habits.output.tokens(&mut maker.rng).min(LONGEST_ANSWER);
             maker.turn(&thread, gap, output);
             gap = maker.habits.tool_gap.span(&mut maker.rng);
             let news = maker.habits.sub_results.tokens(&mut maker.rng);

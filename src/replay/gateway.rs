@@ -31,7 +31,9 @@ use crate::{
         AffinityReason, AffinityResult, Operation, PrefixChain, PrefixPoint, Reason, Section, SessionKey,
         Usage,
     },
-    upstream::{Asked, Draw, Endpoint, Failure, Flow, Model, ModelTable, Pool, Slot, Verdict, classify},
+    upstream::{
+        Asked, DomainFacts, Draw, Endpoint, Failure, Flow, Model, ModelTable, Pool, Slot, Verdict, classify,
+    },
 };
 
 /// Lost races for a slot before we stop believing that it will work out.
@@ -81,6 +83,9 @@ struct Trip {
     turn: Option<Turn>,
     last: Option<Denial>,
 }
+
+/// What a gateway knows of limits, by endpoint.
+pub(super) type Told = Vec<(String, DomainFacts)>;
 
 /// How the policy is asked.
 #[derive(Clone, Copy)]
@@ -136,6 +141,43 @@ impl Gateway {
         })
     }
 
+    /// What it knows of its accounts' limits, by endpoint.
+    pub(super) fn tell(&self, now: Moment) -> Told {
+        self.pool
+            .endpoints()
+            .iter()
+            .map(|endpoint| (endpoint.name().to_string(), endpoint.facts(now)))
+            .collect()
+    }
+
+    /// Takes over what another gateway told `age` ago.
+    pub(super) fn hear(&self, told: &Told, age: Duration, now: Moment) {
+        for (name, facts) in told {
+            if let Some(endpoint) = self.pool.endpoint(name) {
+                endpoint.adopt_facts(facts, age, now);
+            }
+        }
+    }
+
+    /// Begins anew from its state file. What runs runs on in the old process; what waits asks again.
+    pub(super) fn restart(&mut self, now: Moment) {
+        let (unix, told) = (wall(now), self.tell(now));
+        let sessions = self.policy.sessions().dump(now, unix);
+        let warm = self.policy.memory().warm.dump(now, unix);
+        let Some((pool, models, rings)) = assemble(&self.config, None) else { return };
+        (self.pool, self.models, self.rings) = (pool, models, rings);
+        self.policy = Router::new(&params(&self.config));
+        self.policy.sessions().restore(&sessions, |name| self.pool.endpoint(name).cloned(), now, unix);
+        self.policy.memory().warm.restore(&warm, now, unix);
+        self.hear(&told, Duration::ZERO, now);
+        let model = self.models.models().next().map(Arc::clone);
+        for trip in self.trips.iter_mut().filter(|trip| trip.slot.is_none()) {
+            trip.choosing = Choosing::new();
+            (trip.same, trip.behind) = (None, None);
+            trip.model = model.as_ref().filter(|_| trip.model.is_some()).map(Arc::clone);
+        }
+    }
+
     fn decide(&mut self, id: usize, mut how: How, now: Moment) -> Answer {
         let mut races = 0;
         loop {
@@ -159,6 +201,7 @@ impl Gateway {
                 price,
                 flow,
                 signed_thinking: false,
+                bound: None,
                 may_wait: true,
             };
             let decision = match how {

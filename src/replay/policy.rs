@@ -8,15 +8,19 @@ use super::{
     engine::{self, World},
     gateway::Gateway,
     outcome::Outcome,
+    replicas::Replicas,
     scenario::{Conditions, accounts},
     trace::Trace,
 };
+use crate::sim::Ttl;
 
 /// A way to choose accounts, or a bound that no way can pass.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Policy {
     /// The router's own code.
     Warmkey,
+    /// The same with `cache_ttl = "1h"`: the clients' breakpoints are asked to live an hour.
+    WarmkeyHour,
     /// Weighted rendezvous hashing of the session.
     Rendezvous,
     /// The same; a request is held up to 30 s for its account before it goes elsewhere.
@@ -40,8 +44,9 @@ pub enum Policy {
 
 impl Policy {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Warmkey,
+        Self::WarmkeyHour,
         Self::Rendezvous,
         Self::RendezvousWait,
         Self::RoundRobin,
@@ -58,6 +63,7 @@ impl Policy {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Warmkey => "warmkey",
+            Self::WarmkeyHour => "warmkey-1h",
             Self::Rendezvous => "rendezvous",
             Self::RendezvousWait => "rendezvous-wait",
             Self::RoundRobin => "round-robin",
@@ -97,6 +103,8 @@ impl Policy {
             let world = World { trace, conditions: &free, seed, ideal: self == Self::Compulsory, tell };
             return engine::run(world, &mut chooser);
         }
+        let lengthened = (self == Self::WarmkeyHour).then(|| trace.with_life(Ttl::Hour));
+        let trace = lengthened.as_ref().unwrap_or(trace);
         let Some(mut chooser) = self.chooser(trace, conditions, seed) else { return Outcome::default() };
         engine::run(World { trace, conditions, seed, ideal: false, tell }, &mut *chooser)
     }
@@ -107,7 +115,7 @@ impl Policy {
         let agents = trace.agents.len();
         let now = Duration::ZERO;
         Some(match self {
-            Self::Warmkey => gateways(trace, conditions, seed)?,
+            Self::Warmkey | Self::WarmkeyHour => gateways(trace, conditions, seed)?,
             Self::Rendezvous => Box::new(Baseline::new(Rendezvous, weights, agents, now)),
             Self::RendezvousWait => Box::new(Baseline::new(Rendezvous, weights, agents, HOLD)),
             Self::RoundRobin => Box::new(Baseline::new(RoundRobin::default(), weights, agents, now)),
@@ -123,7 +131,11 @@ impl Policy {
 
 fn gateways(trace: &Trace, conditions: &Conditions, seed: u64) -> Option<Box<dyn Chooser>> {
     let listed = vec![true; conditions.accounts.len()];
-    let model = trace.agents.first().map(|agent| agent.model.id())?;
-    let gateway = Gateway::new(conditions, &listed, model, trace.agents.len(), seed)?;
-    Some(Box::new(gateway))
+    let (agents, model) = (trace.agents.len(), trace.agents.first()?.model.id());
+    let gateway = || Gateway::new(conditions, &listed, model, agents, seed);
+    if conditions.replicas <= 1 {
+        return Some(Box::new(gateway()?));
+    }
+    let gateways: Option<Vec<_>> = (0..conditions.replicas).map(|_| gateway()).collect();
+    Some(Box::new(Replicas::new(gateways?, agents, conditions.restart, seed)))
 }

@@ -37,8 +37,10 @@ pub struct Conditions {
     pub foreign: f64,
     /// The share of cache entries that die early.
     pub early: f64,
-    /// Gateways side by side.
+    /// Gateways side by side; policies other than our own are one all the same.
     pub replicas: usize,
+    /// When one of them is restarted.
+    pub restart: Option<Duration>,
     /// Tokens that one token here stands for; see [`Small`](super::Small). 0 is 1.
     pub grain: u64,
 }
@@ -141,7 +143,7 @@ fn article_50() -> Habits {
         opening: Spread::new(94_000.0, 125_000.0),
         tool_gap: Spread::new(15.0, 60.0),
         human: 0.10,
-        human_gap: Spread::new(600.0, 1_200.0),
+        human_gap: Spread::new(350.0, 900.0),
         spawning: 0.0,
         results: Spread::new(700.0, 2_500.0),
         most: u64::MAX / 2,
@@ -157,11 +159,11 @@ fn article_5dev() -> Habits {
         even: true,
         start_over: Duration::from_secs(6 * 3_600),
         callers: 5,
-        opening: Spread::new(9_000.0, 20_000.0),
-        human: 0.70,
+        opening: Spread::new(4_000.0, 10_000.0),
+        human: 0.60,
         human_gap: Spread::new(400.0, 1_800.0),
         spawning: 0.0,
-        results: Spread::new(1_200.0, 5_000.0),
+        results: Spread::new(1_000.0, 4_200.0),
         ..Habits::default()
     }
 }
@@ -250,7 +252,7 @@ pub const ALL: &[Scenario] = &[
         name: "replicas4",
         about: "tight100 through four gateways: 85 % of sessions hashed to one, 15 % sprayed",
         habits: tight100,
-        conditions: || Conditions { replicas: 4, ..tight(170_000) },
+        conditions: || Conditions { replicas: 4, restart: Some(Duration::from_secs(720)), ..tight(170_000) },
     },
     Scenario {
         name: "article-50",

@@ -21,7 +21,7 @@ pub struct Trace {
 }
 
 /// One agent: a sequence of turns with a context of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Agent {
     /// The conversation it belongs to.
     pub session: Arc<str>,
@@ -137,6 +137,14 @@ impl Agent {
 }
 
 impl Trace {
+    /// The same with other lives asked for at all breakpoints.
+    pub(super) fn with_life(&self, ttl: Ttl) -> Self {
+        let lengthened = |turn: &Turn| Turn { ttl, ..turn.clone() };
+        let agent =
+            |agent: &Agent| Agent { turns: agent.turns.iter().map(lengthened).collect(), ..agent.clone() };
+        Self { agents: self.agents.iter().map(agent).collect() }
+    }
+
     /// Requests in it.
     #[must_use]
     pub fn requests(&self) -> usize {

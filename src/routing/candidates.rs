@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::Moment,
     types::DomainName,
-    upstream::{Availability, Endpoint, Need, Outlook, Reservation, Standing},
+    upstream::{Availability, Need, Outlook, Reservation, Standing},
 };
 
 /// Rings up to this size are weighed whole.
@@ -46,6 +46,8 @@ const PRIOR: f64 = 0.8;
 const NEVER: f64 = 10.0;
 /// Dollars for a place lower in the rendezvous order: replicas agree on ties.
 const RANK: f64 = 1e-6;
+/// The same for those who have no place in it.
+const LAST: f64 = 12.0 * RANK;
 
 /// One who was weighed.
 pub(super) struct Candidate<'n> {
@@ -129,19 +131,23 @@ impl<'a, 'n> Candidates<'a, 'n> {
         for domain in warm {
             self.add_domain(domain, 2);
         }
-        let home = self.known.map(|known| known.home.id).or(self.prior);
-        if let Some(home) = home.and_then(|home| self.nodes.by_id(home)) {
-            self.add(home, 0.0);
+        for home in [self.known.map(|known| known.home.id), self.prior].into_iter().flatten() {
+            if let Some(home) = self.nodes.by_id(home) {
+                self.add(home, 0.0);
+            }
         }
     }
 
     /// Nobody else can win: one who can start at once has as much warm as anybody, and the session
     /// does not come to it as a new one.
     pub(super) fn are_settled(&self) -> bool {
-        let warmest = self.warmest().max(self.ask.prompt.tokens / 2 + 1);
+        // Where it is expected counts too: it is not in the index.
+        let expected = self.list.iter().map(|candidate| candidate.facts.warm).max().unwrap_or(0);
+        let warmest = self.warmest().max(expected).max(self.ask.prompt.tokens / 2 + 1);
         self.list.iter().any(|candidate| {
             candidate.is_open()
                 && !candidate.never
+                && !candidate.facts.refuses_thinking
                 && candidate.facts.warm >= warmest
                 && !self.comes_to(candidate.node, candidate.facts.warm)
         })
@@ -166,7 +172,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
         }
         if nodes.all().len() <= SMALL {
             for node in nodes.all() {
-                self.add(node, RANK * f64::from(SMALL as u32));
+                self.add(node, LAST);
             }
             return;
         }
@@ -191,7 +197,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
             .collect();
         sample.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (_, node) in sample.into_iter().take(IDLE) {
-            self.add(node, RANK * f64::from(RENDEZVOUS as u32));
+            self.add(node, LAST);
         }
     }
 
@@ -221,7 +227,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
             return true;
         }
         let ask = self.ask;
-        if is_ruled_out(ask, &node.endpoint) {
+        if ask.rules_out(&node.endpoint) {
             return false;
         }
         let is_home = self.known.is_some_and(|known| known.home.id == node.id());
@@ -230,6 +236,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
         let warm = here.map_or(0, |warmth| warmth.tokens).max(self.expected(node));
         let Some(closed) = self.closed(node, warm, is_home) else { return false };
         let outlook = self.outlook(node, warm);
+        let (loses_thinking, refuses_thinking) = self.thinking(node);
         let facts = Facts {
             warm,
             tokens: ask.prompt.tokens,
@@ -238,7 +245,8 @@ impl<'a, 'n> Candidates<'a, 'n> {
             is_home,
             over_share: self.comes_to(node, warm)
                 && self.shares.as_ref().is_some_and(|shares| shares.are_exceeded(node)),
-            loses_thinking: self.loses_thinking(node),
+            loses_thinking,
+            refuses_thinking,
         };
         let terms = facts.weigh(&ask.price, self.weights);
         let tokens = u64::from(ask.prompt.tokens);
@@ -277,15 +285,15 @@ impl<'a, 'n> Candidates<'a, 'n> {
         }
     }
 
-    /// A conversation that goes on, but not that we know of (a restart, another replica), is most
-    /// likely warm where rendezvous puts it on every replica.
+    /// A conversation that goes on, but not that we know of (a restart, another gateway), is most
+    /// likely warm where rendezvous puts it on every gateway.
     fn likely_home(&self) -> Option<u64> {
         let ask = self.ask;
-        let unknown = self.known.is_none() && ask.has_history && ask.session.is_some();
-        if !unknown || self.warmest() > ask.prompt.tokens / 2 || ask.prompt.probes().is_empty() {
+        let elsewhere = self.known.is_none_or(|known| known.has_strayed(ask.prompt));
+        if !elsewhere || !ask.has_history || ask.session.is_none() || ask.prompt.probes().is_empty() {
             return None;
         }
-        self.nodes.best(ask.seed, |node| !is_ruled_out(ask, &node.endpoint)).map(Node::id)
+        self.nodes.best(ask.seed, |node| !ask.rules_out(&node.endpoint)).map(Node::id)
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32")]
@@ -304,15 +312,13 @@ impl<'a, 'n> Candidates<'a, 'n> {
     }
 
     /// Thinking is signed for an organisation; others drop it silently, or refuse (providers 0.4).
-    fn loses_thinking(&self, node: &Node) -> bool {
-        if !self.ask.signed_thinking {
-            return false;
-        }
-        let home = self.known.and_then(|known| self.nodes.by_id(known.home.id));
-        home.is_some_and(|home| {
-            let org = |node: &Node| -> DomainName { node.endpoint.rate_domain().name().clone() };
-            home.id() != node.id() && org(home) != org(node)
-        })
+    /// Whether it is lost at `node`, and whether it was refused there.
+    fn thinking(&self, node: &Node) -> (bool, bool) {
+        let Some(known) = self.known.filter(|_| self.ask.signed_thinking) else { return (false, false) };
+        let home = self.nodes.by_id(known.home.id).filter(|home| home.id() != node.id());
+        let org = |node: &Node| -> DomainName { node.endpoint.rate_domain().name().clone() };
+        let lost = home.is_some_and(|home| org(home) != org(node));
+        (lost, lost && known.refused.as_ref().is_some_and(|refused| *refused == org(node)))
     }
 }
 
@@ -363,14 +369,9 @@ fn sessions(node: &Node) -> u64 {
     u64::from(node.endpoint.sessions())
 }
 
-/// This request failed there before, for another reason than limits.
-pub(super) fn is_ruled_out(ask: &Ask<'_>, endpoint: &Endpoint) -> bool {
-    ask.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
-}
-
 /// It is open, or its limits will open it.
 fn can_serve(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
     let available = node.endpoint.availability(ask.lane, now);
     let open = matches!(available, Availability::Ready | Availability::HalfOpen);
-    (open || available.reopens().is_some()) && !is_ruled_out(ask, &node.endpoint)
+    (open || available.reopens().is_some()) && !ask.rules_out(&node.endpoint)
 }

@@ -189,17 +189,16 @@ fn however_often_it_is_passed_over_the_whole_wait_is_bounded() {
     let mut decision = choosing.begin(&kit.policy, &ask, now);
     let mut looks = 0;
     while let Decision::Wait { until, .. } = decision {
-        // Half as much again as a newcomer, because it has a place already.
-        assert!(until > now && until <= at(15));
+        assert!(until > now && until <= at(30));
         now = until;
         // Whatever comes in is taken by calls that ask nobody.
         kit.drain_tokens("a", 1_000, now);
         decision = choosing.on_time(&kit.policy, &ask, now);
         looks += 1;
-        assert!(looks < 20);
+        assert!(looks < 40);
     }
     assert!(matches!(decision, Decision::Deny { reason: Reason::RateLimited, .. }), "{decision:?}");
-    assert!(choosing.waited() <= Duration::from_secs(15), "{:?}", choosing.waited());
+    assert!(choosing.waited() <= Duration::from_secs(30), "{:?}", choosing.waited());
     assert_eq!((kit.queued(now), kit.policy.waiters().count()), (0, 0));
 }
 
@@ -218,10 +217,10 @@ fn what_it_waited_over_all_its_tries_counts() {
     }
     assert_eq!(now, at(6));
     let mut slot = take(&mut choosing, decision, &ask, now);
-    slot.failed(&limited(6), now);
+    slot.failed(&limited(25), now);
     let tried = [kit.tried("a", true)];
     let again = choosing.begin(&kit.policy, &Ask { tried: &tried, ..ask }, now);
-    assert!(matches!(again, Decision::Deny { reason: Reason::RateLimited, retry_after: 6 }), "{again:?}");
+    assert!(matches!(again, Decision::Deny { reason: Reason::RateLimited, retry_after: 25 }), "{again:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use super::{
-    candidates::{Candidate, Candidates, is_ruled_out},
+    candidates::{Candidate, Candidates},
     memory::Memory,
     policy::{Ask, Decision, Verdict},
     record::{Record, Weighed},
@@ -72,7 +72,7 @@ impl Cost {
         let mut candidates = Candidates::new(ask, &nodes, weights, (known.as_ref(), place), found, now);
         let asked = Asked { ask, nodes: &nodes, known: known.as_ref(), now, params: &self.params };
         match ask.pin.map(|pin| nodes.by_id(Endpoint::id_of(pin.as_str()))) {
-            Some(None) => return asked.deny(Reason::OwnerGone, Duration::from_secs(60)),
+            Some(None) => return Asked::deny(Reason::OwnerGone, Duration::from_secs(60)),
             Some(Some(node)) => candidates.only(node),
             None => {
                 candidates.warm();
@@ -118,11 +118,11 @@ impl Asked<'_> {
             None => {
                 let full = !self.ask.may_wait && best.facts.wait <= left;
                 let reason = if full { Reason::WaitersFull } else { Reason::RateLimited };
-                return Verdict { record: self.record(list, None), ..self.deny(reason, best.facts.wait) };
+                return Verdict { record: self.record(list, None), ..Self::deny(reason, best.facts.wait) };
             }
         };
         let decision = if taken.is_open() {
-            self.parked(taken, left).unwrap_or_else(|| self.go(taken, candidates))
+            self.parked(taken).unwrap_or_else(|| self.go(taken, candidates))
         } else {
             let endpoint = Arc::clone(&taken.node.endpoint);
             Decision::Wait { endpoint, until: self.now + taken.facts.wait }
@@ -137,8 +137,10 @@ impl Asked<'_> {
     }
 
     /// Whether it is worth waiting for somebody else's first byte.
-    fn parked(&self, taken: &Candidate<'_>, left: Duration) -> Option<Decision> {
+    fn parked(&self, taken: &Candidate<'_>) -> Option<Decision> {
         let (tokens, leader) = taken.pending.as_ref()?;
+        // By choice: it could go at once.
+        let left = self.params.wait_max.saturating_sub(self.ask.waited);
         let gain = tokens.checked_sub(taken.facts.warm).filter(|gain| *gain > 0)?;
         if !self.ask.may_wait || left.is_zero() || self.ask.pin.is_some() {
             return None;
@@ -206,7 +208,7 @@ impl Asked<'_> {
     fn why_left(&self, known: &Known, candidates: &Candidates<'_, '_>) -> AffinityReason {
         let home = known.home.id;
         let Some(node) = self.nodes.by_id(home) else { return AffinityReason::Withdrawn };
-        if is_ruled_out(self.ask, &node.endpoint) {
+        if self.ask.rules_out(&node.endpoint) {
             return AffinityReason::Fallback;
         }
         if let Some(weighed) = candidates.list.iter().find(|candidate| candidate.node.id() == home) {
@@ -251,19 +253,19 @@ impl Asked<'_> {
             .nodes
             .all()
             .iter()
-            .filter(|node| own.is_none_or(|own| own == node.id()) && !is_ruled_out(ask, &node.endpoint))
+            .filter(|node| own.is_none_or(|own| own == node.id()) && !ask.rules_out(&node.endpoint))
             .filter_map(ends)
             .min();
         let seconds = if own.is_some() && soonest.is_none() { 1 } else { 60 };
-        self.deny(Reason::NoEndpoint, soonest.unwrap_or(Duration::from_secs(seconds)))
+        Self::deny(Reason::NoEndpoint, soonest.unwrap_or(Duration::from_secs(seconds)))
     }
 
     fn is_last_resort(&self, node: &Node) -> bool {
         node.endpoint.availability(self.ask.lane, self.now) == Availability::Suspect
-            && !is_ruled_out(self.ask, &node.endpoint)
+            && !self.ask.rules_out(&node.endpoint)
     }
 
-    fn deny(&self, reason: Reason, after: Duration) -> Verdict {
+    fn deny(reason: Reason, after: Duration) -> Verdict {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         let retry_after = u32::try_from(seconds.clamp(1, 60)).unwrap_or(60);
         Verdict::new(Decision::Deny { reason, retry_after }, Need::default())

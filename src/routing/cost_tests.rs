@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use super::{super::testkit::*, *};
 use crate::{
     routing::{Choosing, Policy, Prompt, RouterParams, Tried},
+    types::SessionKey,
     upstream::{Draw, Failure, KeyTrouble, Pool, ProviderParams, RoutingMode, testing},
 };
 
@@ -22,6 +23,11 @@ fn limited_three() -> Kit {
 /// 102,000 tokens, and 2,000 more a message.
 fn large(own: u64) -> Talk {
     Talk { shared: 100_000, ..Talk::new(own) }
+}
+
+/// 202,000 tokens: to pay for them anew costs more than a refusal.
+fn huge(own: u64) -> Talk {
+    Talk { shared: 200_000, ..Talk::new(own) }
 }
 
 /// A conversation at home somewhere: its home, and its next turn.
@@ -154,20 +160,32 @@ fn a_spill_moves_nothing_for_good_and_the_next_turn_takes_the_cheaper_place() {
 }
 
 #[test]
-fn beyond_the_cap_it_is_refused_where_a_spill_costs_more_than_coming_back() {
+fn beyond_its_patience_it_is_refused_where_a_spill_costs_more_than_coming_back() {
     let kit = three();
-    let (home, talk) = settled(&kit, 1, large(1));
+    let (home, talk) = settled(&kit, 1, huge(1));
     kit.fail(&home, &limited(40), at(2));
     let prompt = talk.prompt();
     let now = Moment::from_millis(2_500);
     assert_eq!(denied(kit.decide(&kit.says(1, &prompt), now)), (Reason::RateLimited, 40));
-    // What it waited already counts: five seconds are left of ten.
+    // What it waited already counts: 25 seconds are left of thirty.
     let ask = Ask { waited: Duration::from_secs(5), ..kit.says(1, &prompt) };
-    assert_eq!(denied(kit.decide(&ask, at(35))), (Reason::RateLimited, 7));
-    assert_eq!(waits(kit.decide(&ask, at(37))), (home.clone(), at(42)));
+    assert_eq!(denied(kit.decide(&ask, at(16))), (Reason::RateLimited, 26));
+    assert_eq!(waits(kit.decide(&ask, at(17))), (home.clone(), at(42)));
     // An hour is more than any context costs.
     kit.fail(&home, &limited(3_600), at(60));
     assert_eq!(gone(kit.decide(&kit.says(1, &prompt), at(61))).2, Why::RateLimited);
+}
+
+#[test]
+fn beyond_what_it_waits_by_choice_it_spills_where_that_costs_no_more_than_a_refusal() {
+    let kit = three();
+    let (home, talk) = settled(&kit, 1, Talk { shared: 60_000, ..Talk::new(1) });
+    kit.fail(&home, &limited(15), at(2));
+    let prompt = talk.prompt();
+    let (away, result, why) = gone(kit.decide(&kit.says(1, &prompt), at(2)));
+    assert_ne!(away.name().as_str(), home);
+    assert_eq!((result, why), (Result_::Moved, Why::RateLimited));
+    assert_eq!(waits(kit.decide(&kit.says(1, &prompt), at(7))), (home, at(17)), "ten seconds are fine");
 }
 
 #[test]
@@ -235,6 +253,28 @@ fn after_a_restart_a_conversation_that_goes_on_is_looked_for_at_its_rendezvous_h
         assert_ne!(gone(kit.decide(&Ask { has_history: false, ..ask }, at(1))).0.name().as_str(), home);
         kit.get(&home).readmit(at(1));
     }
+}
+
+#[test]
+fn who_has_turns_elsewhere_is_looked_for_at_its_rendezvous_home_from_then_on() {
+    let kit = three();
+    let home = kit.ring.nodes().best(1, |_| true).unwrap().endpoint.name().to_string();
+    let away = others(&kit, &home).remove(0);
+    let mut talk = Talk::new(1);
+    kit.start_with(Some(1), &talk.prompt(), kit.get(&away), Result_::New, at(1)).answered();
+    talk = talk.next();
+    let says = |talk: &Talk| talk.prompt();
+    let prompt = says(&talk);
+    let next = Ask { has_history: true, ..kit.says(1, &prompt) };
+    assert_eq!(gone(kit.decide(&next, at(2))).0.name().as_str(), away, "the next turn");
+    // Three turns later: the two between went through another gateway.
+    talk = talk.next().next();
+    let prompt = says(&talk);
+    let later = Ask { has_history: true, ..kit.says(1, &prompt) };
+    let (endpoint, result, _) = gone(kit.decide(&later, at(3)));
+    assert_eq!((endpoint.name().as_str(), result), (home.as_str(), Result_::Hit));
+    kit.start_with(Some(1), &prompt, &endpoint, result, at(3)).answered();
+    assert!(kit.policy.memory().sessions.known(SessionKey(1)).unwrap().strays);
 }
 
 #[test]
@@ -513,16 +553,16 @@ fn a_provider_can_be_pinned_and_back_without_losing_what_is_known() {
 #[test]
 fn the_record_says_what_was_weighed() {
     let kit = three();
-    let (home, talk) = settled(&kit, 1, large(1));
+    let (home, talk) = settled(&kit, 1, huge(1));
     kit.fail(&home, &limited(40), at(2));
     let prompt = talk.prompt();
     let verdict = kit.policy.decide(&kit.says(1, &prompt), None, at(2));
     let record = &verdict.record;
-    assert_eq!((record.tokens, record.candidates.len(), record.chosen), (106_000, 3, None));
+    assert_eq!((record.tokens, record.candidates.len(), record.chosen), (206_000, 3, None));
     let weighed = record.candidates.iter().find(|weighed| weighed.endpoint.as_str() == home).unwrap();
-    assert_eq!((weighed.warm, weighed.wait), (102_000, Duration::from_secs(40)));
+    assert_eq!((weighed.warm, weighed.wait), (202_000, Duration::from_secs(40)));
     let text = record.to_string();
-    assert!(text.contains(&format!("{home}:102000+40.0s=")), "{text}");
+    assert!(text.contains(&format!("{home}:202000+40.0s=")), "{text}");
     assert!(record.taken().is_none());
 }
 
@@ -530,11 +570,26 @@ fn the_record_says_what_was_weighed() {
 fn other_knobs_hold_from_the_next_question_on() {
     let kit = three();
     let (home, talk) = settled(&kit, 1, large(1));
-    kit.fail(&home, &limited(25), at(2));
+    kit.fail(&home, &limited(8), at(2));
     let prompt = talk.prompt();
     let ask = kit.says(1, &prompt);
-    assert_eq!(denied(kit.decide(&ask, at(2))), (Reason::RateLimited, 25));
-    let cost = CostParams { wait_max: Duration::from_secs(30), ..CostParams::default() };
-    let patient = kit.policy.with_params(&RouterParams { cost, ..RouterParams::default() });
-    assert_eq!(waits(patient.decide(&ask, None, at(2)).decision), (home, at(27)));
+    assert_eq!(waits(kit.decide(&ask, at(2))), (home, at(10)));
+    let cost = CostParams { wait_max: Duration::from_secs(2), ..CostParams::default() };
+    let hasty = kit.policy.with_params(&RouterParams { cost, ..RouterParams::default() });
+    assert_eq!(denied(hasty.decide(&ask, None, at(2)).decision), (Reason::RateLimited, 8));
+}
+
+#[test]
+fn what_only_one_organisation_can_read_goes_nowhere_else() {
+    let kit = limited_three();
+    let (home, talk) = settled(&kit, 1, Talk::new(1));
+    let prompt = talk.prompt();
+    let domain = kit.get(&home).rate_domain().name().clone();
+    let ask = || Ask { bound: Some(&domain), ..kit.says(1, &prompt) };
+    kit.fail(&home, &limited(9), at(2));
+    // A prompt of its size would rather move.
+    assert_eq!(waits(kit.decide(&ask(), at(2))).0, home);
+    kit.get(&home).drain();
+    assert_eq!(denied(kit.decide(&ask(), at(2))).0, Reason::NoEndpoint);
+    assert_ne!(gone(kit.decide(&kit.says(1, &prompt), at(2))).0.name().as_str(), home);
 }

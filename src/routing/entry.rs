@@ -25,11 +25,21 @@ pub struct Place {
     pub warm_until: Moment,
 }
 
+/// A session's last move, for the sake of its signed thinking.
+#[derive(Clone)]
+pub(super) struct Moved {
+    /// Where it was answered before.
+    from: Place,
+    /// The rate domain that would not take what was made there.
+    pub(super) refused: Option<DomainName>,
+}
+
 pub(super) struct Entry {
     pub(super) model: ModelName,
     pub(super) parent: Option<SessionKey>,
     pub(super) home: Place,
     pub(super) prior: Option<Place>,
+    pub(super) moved: Option<Box<Moved>>,
     /// Counts at home; `None` when cold.
     pub(super) homed: Option<Homed>,
     /// The count at the prior home, kept until the move has proven good.
@@ -39,6 +49,10 @@ pub(super) struct Entry {
     pub(super) last_start: Moment,
     /// The deadline of its item in the heap: others of it are stale.
     pub(super) queued: Option<Moment>,
+    /// How often the model had spoken when it was here last.
+    pub(super) turns: u32,
+    /// Some of its turns go through other gateways.
+    pub(super) strays: bool,
     pub(super) counts: Counts,
 }
 
@@ -78,11 +92,14 @@ impl Entry {
             parent: start.parent,
             home: Place { warm_until: Moment::ZERO, ..home },
             prior: None,
+            moved: None,
             homed: None,
             prior_homed: None,
             confirmed: false,
             last_start: now,
             queued: None,
+            turns: start.prompt.turns,
+            strays: false,
             counts: Counts::default(),
         }
     }
@@ -98,11 +115,14 @@ impl Entry {
             parent: saved.parent(),
             home: Place::new(endpoint, warm_until),
             prior: None,
+            moved: None,
             homed: Some(endpoint.adopt()),
             prior_homed: None,
             confirmed: true,
             last_start: now - Duration::from_millis(saved.idle_ms),
             queued: Some(warm_until),
+            turns: u32::MAX,
+            strays: false,
             counts: Counts {
                 turns: saved.turns,
                 hits: saved.hits,
@@ -122,6 +142,7 @@ impl Entry {
         self.counts.in_flight = self.counts.in_flight.saturating_add(1);
         self.counts.context_bytes = start.context_bytes;
         self.last_start = now;
+        self.note_turns(start);
         if self.home.id != place.id {
             self.move_to(Place { warm_until: Moment::ZERO, ..place.clone() }, now);
         }
@@ -134,12 +155,23 @@ impl Entry {
         before
     }
 
+    /// Who skips turns has them elsewhere: another gateway serves it too.
+    fn note_turns(&mut self, start: &Start<'_>) {
+        let seen_before = self.counts.turns > u64::from(start.first_try);
+        self.strays |= seen_before && start.prompt.turns > self.turns.saturating_add(1);
+        self.turns = start.prompt.turns;
+    }
+
     /// The old home is remembered while it is warm: it is where to go if this one must be left too.
     fn move_to(&mut self, place: Place, now: Moment) {
         let returning = self.prior.take_if(|prior| prior.id == place.id && prior.is_warm(now));
         let back = returning.is_some();
         let old = std::mem::replace(&mut self.home, returning.unwrap_or(place));
         let (homed, prior_homed) = (self.homed.take(), self.prior_homed.take());
+        if self.confirmed {
+            let refused = self.moved.take().and_then(|moved| moved.refused);
+            self.moved = Some(Box::new(Moved { from: old.clone(), refused }));
+        }
         let proven = std::mem::replace(&mut self.confirmed, back) && old.is_warm(now);
         if proven {
             self.prior = Some(old);
@@ -151,6 +183,19 @@ impl Entry {
             (false, true) => self.prior_homed = homed,
             (false, false) => self.prior_homed = prior_homed,
         }
+    }
+
+    /// `endpoint`, of the rate domain `by`, has refused thinking in the history: the session goes back
+    /// to where it was answered before. Returns where that is.
+    pub(super) fn thinking_refused(&mut self, endpoint: u64, by: &DomainName) -> Option<EndpointName> {
+        let moved = self.moved.as_mut().filter(|moved| moved.from.id != endpoint)?;
+        moved.refused = Some(by.clone());
+        if self.home.id == endpoint {
+            self.home = moved.from.clone();
+            self.confirmed = true;
+            (self.prior, self.homed, self.prior_homed) = (None, None, None);
+        }
+        Some(self.home.endpoint.clone())
     }
 
     pub(super) fn go_cold(&mut self) {

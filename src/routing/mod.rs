@@ -31,6 +31,8 @@ mod simulation;
 #[cfg(test)]
 mod simulation_by_cost;
 #[cfg(test)]
+mod simulation_rules;
+#[cfg(test)]
 mod simulation_truth;
 #[cfg(test)]
 mod testkit;

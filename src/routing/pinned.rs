@@ -65,7 +65,7 @@ impl Pinned {
         let Some(node) = nodes.by_id(home.id) else {
             return self.relocate(ask, nodes, known, AffinityReason::Withdrawn, now);
         };
-        if is_ruled_out(ask, &node.endpoint) {
+        if ask.rules_out(&node.endpoint) {
             return self.relocate(ask, nodes, known, AffinityReason::Fallback, now);
         }
         let why = match node.endpoint.availability(ask.lane, now) {
@@ -77,13 +77,13 @@ impl Pinned {
             Availability::Paced { until }
             | Availability::Cooling { until }
             | Availability::Short { until } => {
-                if let Some(wait) = self.wait(ask, node, until, self.params.wait_max, now) {
+                if let Some(wait) = wait(ask, node, until, self.params.wait_max, now) {
                     return wait;
                 }
                 AffinityReason::RateLimited
             }
             Availability::SuspectBusy => {
-                if let Some(wait) = self.wait(ask, node, now + SUSPECT_STEP, SUSPECT_WAIT, now) {
+                if let Some(wait) = wait(ask, node, now + SUSPECT_STEP, SUSPECT_WAIT, now) {
                     return wait;
                 }
                 AffinityReason::Withdrawn
@@ -134,14 +134,14 @@ impl Pinned {
         if ask.session.is_some()
             && known.is_none()
             && ask.has_history
-            && let Some(node) = nodes.best(ask.seed, |node| !is_ruled_out(ask, &node.endpoint))
+            && let Some(node) = nodes.best(ask.seed, |node| !ask.rules_out(&node.endpoint))
         {
             let available = node.endpoint.availability(ask.lane, now);
             if available.usable() {
                 return fall_back(ask, node, (AffinityResult::New, reason), now);
             }
             if let Some(wait) =
-                available.reopens().and_then(|until| self.wait(ask, node, until, self.params.wait_max, now))
+                available.reopens().and_then(|until| wait(ask, node, until, self.params.wait_max, now))
             {
                 return wait;
             }
@@ -157,7 +157,7 @@ impl Pinned {
         let Some(node) = nodes.by_id(Endpoint::id_of(pin.as_str())) else {
             return Decision::Deny { reason: Reason::OwnerGone, retry_after: 60 };
         };
-        if is_ruled_out(ask, &node.endpoint) {
+        if ask.rules_out(&node.endpoint) {
             return Decision::Deny { reason: Reason::NoEndpoint, retry_after: 1 };
         }
         let available = node.endpoint.availability(ask.lane, now);
@@ -169,7 +169,7 @@ impl Pinned {
             None if available == Availability::SuspectBusy => (now + SUSPECT_STEP, SUSPECT_WAIT),
             None => return deny(Reason::NoEndpoint, ends(available), now),
         };
-        self.wait(ask, node, until, most, now).unwrap_or_else(|| deny(Reason::RateLimited, Some(until), now))
+        wait(ask, node, until, most, now).unwrap_or_else(|| deny(Reason::RateLimited, Some(until), now))
     }
 
     /// Rendezvous over what can be used, skipping what holds more than its share.
@@ -191,7 +191,7 @@ impl Pinned {
 
     /// Nothing can be used now: wait for whatever opens first, or say no.
     fn nowhere(&self, ask: &Ask<'_>, nodes: &Nodes, now: Moment) -> Decision {
-        let candidates = nodes.all().iter().filter(|node| !is_ruled_out(ask, &node.endpoint));
+        let candidates = nodes.all().iter().filter(|node| !ask.rules_out(&node.endpoint));
         let states: SmallVec<[_; 16]> =
             candidates.map(|node| (node, node.endpoint.availability(ask.lane, now))).collect();
         let first = states
@@ -199,7 +199,7 @@ impl Pinned {
             .filter_map(|(node, state)| Some((state.reopens()?, *node)))
             .min_by_key(|(until, node)| (*until, node.id()));
         if let Some((until, node)) = first {
-            return self.wait(ask, node, until, self.params.wait_max, now).unwrap_or_else(|| {
+            return wait(ask, node, until, self.params.wait_max, now).unwrap_or_else(|| {
                 let full = now.until(until) + ask.waited <= self.params.wait_max;
                 let reason = if full { Reason::WaitersFull } else { Reason::RateLimited };
                 deny(reason, Some(until), now)
@@ -207,24 +207,10 @@ impl Pinned {
         }
         deny(Reason::NoEndpoint, states.iter().filter_map(|(_, state)| ends(*state)).min(), now)
     }
-
-    /// `None` when that is too long, or too many wait already.
-    fn wait(
-        &self,
-        ask: &Ask<'_>,
-        node: &Node,
-        until: Moment,
-        most: Duration,
-        now: Moment,
-    ) -> Option<Decision> {
-        if !ask.may_wait || ask.waited.saturating_add(now.until(until)) > most {
-            return None;
-        }
-        Some(Decision::Wait { endpoint: Arc::clone(&node.endpoint), until })
-    }
 }
 
 impl Pinned {
+    /// Where may this request go now?
     pub(super) fn decide(&self, ask: &Ask<'_>, now: Moment) -> Verdict {
         let need = Need { input: u64::from(ask.prompt.tokens), cached: 0 };
         // Refusals alone make it wait: our own reckoning of the limits is only kept up to date.
@@ -276,6 +262,14 @@ fn deny(reason: Reason, until: Option<Moment>, now: Moment) -> Decision {
     Decision::Deny { reason, retry_after: u32::try_from(seconds.clamp(1, 60)).unwrap_or(60) }
 }
 
+/// `None` when that is too long, or too many wait already.
+fn wait(ask: &Ask<'_>, node: &Node, until: Moment, most: Duration, now: Moment) -> Option<Decision> {
+    if !ask.may_wait || ask.waited.saturating_add(now.until(until)) > most {
+        return None;
+    }
+    Some(Decision::Wait { endpoint: Arc::clone(&node.endpoint), until })
+}
+
 /// When a state that is not about limits may end.
 fn ends(state: Availability) -> Option<Moment> {
     match state {
@@ -294,19 +288,14 @@ fn ends(state: Availability) -> Option<Moment> {
     }
 }
 
-/// This request failed there before, for another reason than limits.
-fn is_ruled_out(ask: &Ask<'_>, endpoint: &Endpoint) -> bool {
-    ask.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
-}
-
 fn is_usable(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
-    node.endpoint.availability(ask.lane, now).usable() && !is_ruled_out(ask, &node.endpoint)
+    node.endpoint.availability(ask.lane, now).usable() && !ask.rules_out(&node.endpoint)
 }
 
 /// Usable, and nothing speaks against its key.
 fn is_good(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
     let available = node.endpoint.availability(ask.lane, now);
-    matches!(available, Availability::Ready | Availability::HalfOpen) && !is_ruled_out(ask, &node.endpoint)
+    matches!(available, Availability::Ready | Availability::HalfOpen) && !ask.rules_out(&node.endpoint)
 }
 
 /// How many warm sessions each rate domain may hold before new ones go elsewhere.

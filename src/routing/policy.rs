@@ -78,8 +78,19 @@ pub struct Ask<'a> {
     pub flow: Flow,
     /// Its history holds thinking that is signed for the account that made it.
     pub signed_thinking: bool,
+    /// It carries what only this rate domain (an organisation) can read: encrypted reasoning.
+    pub bound: Option<&'a DomainName>,
     /// Waiting is still possible: not once the places for it are taken.
     pub may_wait: bool,
+}
+
+impl Ask<'_> {
+    /// It cannot go there: it failed there before, for another reason than limits, or what it carries
+    /// can be read elsewhere only.
+    pub(super) fn rules_out(&self, endpoint: &Endpoint) -> bool {
+        self.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
+            || self.bound.is_some_and(|bound| endpoint.rate_domain().name() != bound)
+    }
 }
 
 /// Where a request goes.

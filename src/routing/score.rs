@@ -35,8 +35,10 @@ impl Default for Weights {
 
 /// Uncached tokens that a provider reads a second, for the guess at a first token's delay.
 const PREFILL_PER_SECOND: f64 = 12_000.0;
-/// A cold prompt of so many tokens and more pays the crowding term in full.
+/// A cold prompt of so many tokens and more pays the crowding term in full; half of it a quarter.
 const ROOM: f64 = 10_000.0;
+/// Dollars for an account that has refused the session's signed thinking: only when there is none else.
+const REFUSED: f64 = 10.0;
 /// Beyond this an account counts as full: the term grows without bound.
 const FULL: f64 = 0.9;
 
@@ -121,6 +123,8 @@ pub(super) struct Facts {
     pub(super) over_share: bool,
     /// Signed thinking would be lost.
     pub(super) loses_thinking: bool,
+    /// It has been refused there already.
+    pub(super) refuses_thinking: bool,
 }
 
 impl Facts {
@@ -141,7 +145,7 @@ impl Facts {
         let delay = weights.delay * (self.wait.as_secs_f64() + fresh / PREFILL_PER_SECOND);
         let rho = self.utilisation.clamp(0.0, FULL);
         // What takes hardly any room crowds nobody out.
-        let room = (fresh / ROOM).min(1.0);
+        let room = (fresh / ROOM).min(1.0).powi(2);
         let crowding =
             if self.is_cold() { weights.crowding * room * (rho / (1.0 - rho)).powi(2) } else { 0.0 };
         let mut other = 0.0;
@@ -153,6 +157,9 @@ impl Facts {
         }
         if self.loses_thinking {
             other += weights.thinking;
+        }
+        if self.refuses_thinking {
+            other += REFUSED;
         }
         Terms { money, delay, crowding, other }
     }
@@ -170,6 +177,7 @@ mod tests {
         is_home: false,
         over_share: false,
         loses_thinking: false,
+        refuses_thinking: false,
     };
 
     fn cost(facts: &Facts) -> f64 {
@@ -189,7 +197,7 @@ mod tests {
         let full = |facts: Facts| Facts { utilisation: 1.0, ..facts };
         assert!((cost(&full(WARM)) - cost(&WARM)).abs() < 1e-12, "its own");
         let stranger = Facts { warm: 0, ..WARM };
-        assert!(cost(&full(stranger)) > cost(&stranger) + 10.0);
+        assert!(cost(&full(stranger)) > cost(&stranger) + 1.0);
     }
 
     #[test]

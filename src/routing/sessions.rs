@@ -26,11 +26,12 @@ use super::{
     memory::{Expected, Trail},
     policy::Start,
     saved::{SavedTable, SessionView},
+    warm::Prompt,
 };
 use crate::{
     clock::{Moment, UnixTime},
     dialect::TtlAsked,
-    types::{AffinityResult, NanoUsd, SessionKey},
+    types::{AffinityResult, DomainName, EndpointName, NanoUsd, SessionKey},
     upstream::Endpoint,
 };
 
@@ -43,6 +44,20 @@ pub struct Known {
     pub home: Place,
     /// Where it was before it had to move; may be warm still.
     pub prior: Option<Place>,
+    /// The rate domain that refused its signed thinking last.
+    pub refused: Option<DomainName>,
+    /// How often the model had spoken when it was here last.
+    pub turns: u32,
+    /// Some of its turns go through other gateways.
+    pub strays: bool,
+}
+
+impl Known {
+    /// Some of its turns do not come here: what we know of it is not the newest.
+    #[must_use]
+    pub const fn has_strayed(&self, prompt: &Prompt) -> bool {
+        self.strays || prompt.turns > self.turns.saturating_add(1)
+    }
 }
 
 struct Shard {
@@ -88,7 +103,20 @@ impl SessionTable {
     /// Where `session` was last, if it is remembered.
     #[must_use]
     pub fn known(&self, session: SessionKey) -> Option<Known> {
-        self.with(session, |entry| Known { home: entry.home.clone(), prior: entry.prior.clone() })
+        self.with(session, |entry| Known {
+            home: entry.home.clone(),
+            prior: entry.prior.clone(),
+            turns: entry.turns,
+            strays: entry.strays,
+            refused: entry.moved.as_ref().and_then(|moved| moved.refused.clone()),
+        })
+    }
+
+    /// `endpoint` has refused signed thinking in the history of `session`, whose next turn goes back to
+    /// where it was answered before, if that is known: then this says where.
+    pub fn thinking_refused(&self, session: SessionKey, endpoint: &Endpoint) -> Option<EndpointName> {
+        let by = endpoint.rate_domain();
+        self.with(session, |entry| entry.thinking_refused(endpoint.id(), by.name())).flatten()
     }
 
     /// Sessions remembered.

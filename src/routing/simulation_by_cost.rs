@@ -8,8 +8,9 @@
 use std::{collections::HashMap, ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use super::{
-    Ask, Choosing, CostParams, Decision, Failed, Leader, Next, Policy, Prompt, Record, Router, RouterParams,
-    Tried, Turn, TurnFacts, after_failure,
+    Ask, Choosing, CostParams, Decision, Failed, Leader, Next, Policy, Prompt, Router, RouterParams, Tried,
+    Turn, TurnFacts, after_failure,
+    simulation_rules::{Bounds, has_reason, is_there},
     simulation_truth::{Account, Admission, Caches, is_sane, span},
     testkit::*,
 };
@@ -18,7 +19,7 @@ use crate::{
     types::{AffinityReason, AffinityResult, EndpointName, SessionKey, Usage},
     upstream::{
         Availability, Draw, Endpoint, EndpointParams, Failure, Flow, KeyTrouble, LimitKind, LimitParams,
-        LimitsGiven, Pool, ProviderParams, RateLimit, RoutingMode, Slot, Standing, testing,
+        LimitsGiven, Pool, ProviderParams, RateLimit, RoutingMode, Slot, testing,
     },
 };
 
@@ -35,8 +36,10 @@ const NAMES: [(&str, &str); 8] = [
 /// Small, so that both fill up.
 const MAX_SESSIONS: usize = 32;
 const MAX_PREFIXES: usize = 1_024;
-/// The longest that anybody waits: ten seconds, and half of that for who has a place.
-const PATIENCE: Duration = Duration::from_millis(15_100);
+/// The longest that anybody waits, and a moment for each look.
+const PATIENCE: Duration = Duration::from_millis(30_100);
+/// The longest that anybody is parked.
+const PARKED: Duration = Duration::from_millis(10_100);
 
 /// What a request does just now.
 enum Stage {
@@ -60,8 +63,8 @@ enum Stage {
         end: Duration,
     },
     Answering {
-        slot: Slot,
-        turn: Turn,
+        /// Until the end of the answer.
+        _held: (Slot, Turn),
         end: Moment,
     },
     Over,
@@ -99,6 +102,7 @@ struct World {
     /// Most connections fail.
     outage: bool,
     mode: RoutingMode,
+    bounds: Bounds,
     seen: HashMap<&'static str, u64>,
 }
 
@@ -117,8 +121,9 @@ impl World {
             .filter(|(org, _)| org.as_bytes()[4] % 2 == u8::try_from(seed % 2).unwrap())
             .map(|(org, account)| (*org, account.limit()))
             .collect();
+        let params = params(&mut random);
         let mut world = Self {
-            kit: Kit::with(testing::eight(), params(&mut random)),
+            kit: Kit::with(testing::eight(), params),
             retired: Vec::new(),
             ever: Vec::new(),
             given,
@@ -130,6 +135,7 @@ impl World {
             now: at(1),
             outage: false,
             mode: RoutingMode::Cost,
+            bounds: Bounds { wait: params.cost.wait_max, waiters: params.max_waiters, queue: 0 },
             seen: HashMap::new(),
         };
         world.configure(None);
@@ -149,7 +155,8 @@ impl World {
             limits: LimitsGiven { input: self.given.get(org).copied(), ..LimitsGiven::default() },
             ..testing::endpoint(name, "p", org)
         });
-        let limits = LimitParams { max_waiting: self.random.u32(2..40), ..provider().limits };
+        self.bounds.queue = self.random.u32(2..40);
+        let limits = LimitParams { max_waiting: self.bounds.queue, ..provider().limits };
         let provider = ProviderParams { routing: self.mode, limits, ..provider() };
         let pool = Pool::build(vec![provider], endpoints.collect(), old).unwrap();
         let new = |endpoint: &&Arc<Endpoint>| {
@@ -170,6 +177,7 @@ impl World {
         let old = std::mem::replace(&mut self.kit.pool, empty);
         self.configure(Some(&old));
         let params = params(&mut self.random);
+        (self.bounds.wait, self.bounds.waiters) = (params.cost.wait_max, params.max_waiters);
         let policy = self.kit.policy.with_params(&params);
         self.retired.push(std::mem::replace(&mut self.kit.policy, policy));
     }
@@ -236,7 +244,9 @@ impl World {
                         continue;
                     };
                     let record = request.choosing.went(now);
-                    let moved = has_reason(&self.kit, &ask, home, (&endpoint, affinity, &record), now);
+                    let ask = Ask { waited: request.choosing.waited(), ..ask };
+                    let went = (&endpoint, affinity, &record);
+                    let moved = has_reason(&self.kit, self.bounds, &ask, home, went, now);
                     self.count(moved);
                     if affinity.1 == AffinityReason::Coalesced {
                         self.count("coalesced");
@@ -253,7 +263,7 @@ impl World {
                 Decision::Park { leader, until } => {
                     assert!(!leader.is_over() && until > now, "parked behind nobody");
                     let whole = request.choosing.waited() + now.until(until);
-                    assert!(request.jumped || whole <= PATIENCE, "parked for {whole:?} in all");
+                    assert!(request.jumped || whole <= PARKED, "parked for {whole:?} in all");
                     request.stage = Stage::Parked { leader, until };
                     let out = |request: &Request| matches!(request.stage, Stage::Out { .. });
                     assert!(self.requests.iter().any(out), "parked behind nobody who is out");
@@ -334,7 +344,7 @@ impl World {
         };
         slot.used(&usage, now);
         turn.settled(&TurnFacts { input: Some(input), context_tokens: 1, ..TurnFacts::default() });
-        request.stage = Stage::Answering { slot, turn, end: now + end };
+        request.stage = Stage::Answering { _held: (slot, turn), end: now + end };
         self.count("answered");
     }
 
@@ -404,7 +414,12 @@ impl World {
             Stage::Staying { endpoint, until } if until <= now => self.again(n, &endpoint),
             Stage::Out { slot, turn, head, end } if head <= now => self.head(n, slot, turn, end),
             Stage::Answering { end, .. } if end <= now => {}
-            stage => {
+            stage @ (Stage::Waiting { .. }
+            | Stage::Parked { .. }
+            | Stage::Staying { .. }
+            | Stage::Out { .. }
+            | Stage::Answering { .. }
+            | Stage::Over) => {
                 self.requests[n].stage = stage;
                 return false;
             }
@@ -572,61 +587,13 @@ fn talk(own: u64, random: &mut fastrand::Rng) -> Talk {
     }
 }
 
-/// What was offered without a wait is there: no account is drawn over its bucket, as we reckon it.
-fn is_there(endpoint: &Endpoint, draw: &Draw<'_>, now: Moment) {
-    if draw.anyway {
-        return;
-    }
-    let counted = draw.need.input - draw.need.cached;
-    for left in endpoint.headroom(lane(), now).iter().filter(|left| left.kind == LimitKind::InputTokens) {
-        let remaining = left.remaining.unwrap();
-        assert!(remaining + 1 >= counted, "{endpoint:?} has {remaining} left, {counted} are needed");
-    }
-}
-
-/// No warm session leaves home without a reason. What it did, for the statistics.
-fn has_reason(
-    kit: &Kit,
-    ask: &Ask<'_>,
-    home: Option<u64>,
-    (chosen, affinity, record): (&Arc<Endpoint>, (AffinityResult, AffinityReason), &Record),
-    now: Moment,
-) -> &'static str {
-    let Some(home) = home else { return "cold" };
-    if let Some(pin) = ask.pin {
-        assert_eq!(pin, chosen.name());
-        return "pinned";
-    }
-    if chosen.id() == home {
-        return "hit";
-    }
-    let nodes = kit.ring.nodes();
-    let Some(node) = nodes.by_id(home) else { return "move" };
-    let failed = ask.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *node.endpoint.name());
-    let available = node.endpoint.availability(lane(), now);
-    if failed || !matches!(available, Availability::Ready | Availability::HalfOpen) {
-        return "move";
-    }
-    assert!(!nodes.is_pinned(), "pinned, and it left {:?}, which can be used: {affinity:?}", node.endpoint);
-    let weighed = record.candidates.iter().find(|weighed| weighed.endpoint == *node.endpoint.name());
-    let (Some(weighed), Some(taken)) = (weighed, record.taken()) else {
-        panic!("{:?} was not even weighed: {record}", node.endpoint);
-    };
-    let need = crate::upstream::Need { input: u64::from(ask.prompt.tokens), cached: u64::from(weighed.warm) };
-    let never = node.endpoint.outlook(lane(), &need, Standing::New(ask.flow), now).never;
-    // The order of rendezvous weighs a hundred-thousandth of a dollar at most.
-    let cheaper = taken.terms.total() < weighed.terms.total() + 2e-5;
-    assert!(never || cheaper, "left {:?} although it is cheaper there: {record}", node.endpoint);
-    if weighed.wait.is_zero() { "cheaper" } else { "spilled" }
-}
-
 /// Runs the worlds of these seeds; names those in which something did not hold.
 fn worlds(seeds: Range<u64>) {
     let mut seen: HashMap<&str, u64> = HashMap::new();
     let mut failed = Vec::new();
     let count = seeds.end - seeds.start;
     for seed in seeds {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| World::new(seed).run(800))) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| World::new(seed).run(500))) {
             Ok(counts) => counts.into_iter().for_each(|(what, n)| *seen.entry(what).or_default() += n),
             Err(_) => failed.push(seed),
         }

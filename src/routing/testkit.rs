@@ -178,6 +178,7 @@ impl Kit {
             price: price(),
             flow: Flow::NOBODY,
             signed_thinking: false,
+            bound: None,
             may_wait: true,
         }
     }

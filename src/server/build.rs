@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use crate::{
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
     snapshot::{Callers, SimParams, Snapshot},
+    telemetry::{TraceParams, Tracer},
     upstream::{ModelTable, Pool, PoolFault},
 };
 
@@ -104,8 +105,13 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live
         flights: Arc::new(Flights::default()),
         usage_refused: Mutex::new(HashSet::new()),
         keeper: Keeper::default(),
+        tracer: config.trace.as_ref().map(open_trace).transpose()?,
         check_wanted: Notify::new(),
     })
+}
+
+fn open_trace(params: &TraceParams) -> anyhow::Result<Tracer> {
+    Tracer::open(params).with_context(|| format!("`trace.file`: writing {}", params.file.display()))
 }
 
 /// The simulated provider's settings.

@@ -144,6 +144,9 @@ async fn run(
     upkeep.shutdown().await;
     let file = live.snapshot.load().server.state_file.clone();
     state::save(&live, file.as_deref());
+    if let Some(tracer) = &live.tracer {
+        tracer.close();
+    }
     close_admin.send_replace(true);
     services.shutdown().await;
     if let Some(sim) = sim {

@@ -23,7 +23,7 @@ use super::models::CacheRule;
 use crate::{clock::Moment, types::Usage};
 
 /// Positions that one Anthropic breakpoint looks at, itself included.
-const LOOK_BACK: usize = 20;
+pub(super) const LOOK_BACK: usize = 20;
 /// The smallest prompt that OpenAI caches.
 const OPENAI_MIN: u64 = 1_024;
 /// When so many entries are held, the expired ones are cleared out before more are written.

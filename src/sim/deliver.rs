@@ -168,6 +168,7 @@ fn stop_of(
         | Fault::SpendLimitEnforced
         | Fault::InsufficientQuota
         | Fault::StreamOptionsUnknown
+        | Fault::ThinkingForeign
         | Fault::Status { .. }
         | Fault::HtmlPage { .. }
         | Fault::HangBeforeHeader

@@ -46,6 +46,8 @@ pub enum Fault {
     /// 400 that names `stream_options`: a provider that does not know it. Strikes only requests that
     /// carry it.
     StreamOptionsUnknown,
+    /// 400 that finds signed thinking of another account in the history.
+    ThinkingForeign,
     /// Any other status with the dialect's envelope.
     Status {
         /// The HTTP status.

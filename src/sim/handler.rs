@@ -149,6 +149,7 @@ impl Call {
             | Fault::SpendLimitEnforced
             | Fault::InsufficientQuota
             | Fault::StreamOptionsUnknown
+            | Fault::ThinkingForeign
             | Fault::Status { .. }
             | Fault::HtmlPage { .. }
             | Fault::StallAfter { .. }

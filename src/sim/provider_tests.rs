@@ -188,3 +188,26 @@ fn a_bound_of_all_bills_never_forgets() {
     run(&mut sim, 0, &prompt(1, 2_000), T0);
     assert_eq!(run(&mut sim, 0, &prompt(1, 2_000), T0 + Duration::from_secs(1_000_000)).cached_read, 2_000);
 }
+
+#[test]
+fn counting_tokens_has_a_limit_of_its_own() {
+    let accounts = [Account::new("a", "o", "w").limits(1, 0, 0)];
+    let mut sim = Provider::new(&accounts, Keeping::default());
+    run(&mut sim, 0, &prompt(1, 2_000), T0);
+    assert!(sim.admit(0, sonnet(), &prompt(1, 2_000), T0).is_err(), "one message a minute");
+    for _ in 0..2_000 {
+        sim.admit_count(0, T0).expect("a count is no message");
+    }
+    assert!(sim.admit_count(0, T0).is_err());
+}
+
+#[test]
+fn parallel_requests_on_a_cold_prefix_each_pay_for_writing_it() {
+    let mut sim = provider(0);
+    let chain = prompt(1, 2_000);
+    let looks: Vec<_> = (0..4).map(|_| sim.admit(0, sonnet(), &chain, T0).unwrap()).collect();
+    assert!(looks.iter().all(|look| look.usage.write_5m == 2_000));
+    let begun = T0 + Duration::from_secs(1);
+    sim.first_byte(0, sonnet(), &looks[0], T0, begun);
+    assert_eq!(sim.admit(0, sonnet(), &chain, begun).unwrap().usage.cached_read, 2_000);
+}

@@ -153,6 +153,7 @@ impl Refusal {
             Fault::StreamOptionsUnknown => Self::bad("Unrecognized request argument supplied: stream_options")
                 .code("unknown_parameter")
                 .param("stream_options"),
+            Fault::ThinkingForeign => Self::bad("messages.1.content.0: Invalid `signature` in `thinking` block"),
             Fault::Status { status } => Self::new((*status).clamp(200, 599), "A scripted answer"),
             Fault::EarlyAnswer { status, .. } => {
                 Self::new((*status).clamp(400, 599), "Request exceeds the maximum size").header("connection", "close")

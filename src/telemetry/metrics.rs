@@ -34,11 +34,13 @@ pub struct Metrics {
     affinity: IntCounterVec,
     predictions: IntCounterVec,
     wait: Histogram,
+    thinking_refused: IntCounterVec,
     care: IntCounterVec,
     cache_breaks: IntCounterVec,
     cache_break_tokens: IntCounterVec,
     cache_break_cost: prometheus::CounterVec,
     keep_alive_cost: prometheus::CounterVec,
+    trace_turns: IntCounterVec,
     price_missing: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
@@ -110,6 +112,11 @@ impl Metrics {
                 &["result"],
             ),
             wait: r.histogram("wait_seconds", "Waiting for an account, of requests that waited.", WAIT),
+            thinking_refused: r.counters(
+                "thinking_refused_total",
+                "Requests refused for signed thinking that was made at another account.",
+                &["endpoint"],
+            ),
             care: r.counters("cache_care_total", "Requests that got cache care.", &["kind"]),
             cache_breaks: r.counters(
                 "cache_breaks_total",
@@ -131,6 +138,7 @@ impl Metrics {
                 "Dollars for keeping resting sessions warm; part of cost_usd_total.",
                 &["model"],
             ),
+            trace_turns: r.counters("trace_turns_total", "Turns for the trace file.", &["result"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
@@ -203,6 +211,9 @@ impl Metrics {
         }
         if !receipt.timings.waited.is_zero() {
             self.wait.observe(receipt.timings.waited.as_secs_f64());
+        }
+        if let (Some(_), Some(endpoint)) = (&receipt.thinking_made_at, &receipt.endpoint) {
+            self.thinking_refused.with_label_values(&[endpoint.as_str()]).inc();
         }
         self.book_care(&receipt.care);
         if let Some(broken) = &receipt.cache_break {
@@ -291,6 +302,11 @@ impl Metrics {
     /// A request of this configured model had no known price.
     pub fn no_price(&self, model: &str) {
         self.price_missing.with_label_values(&[model]).inc();
+    }
+
+    /// A turn was `written` into the trace, or `dropped`.
+    pub(super) fn traced(&self, result: &str) {
+        self.trace_turns.with_label_values(&[result]).inc();
     }
 
     /// A figure in a rate limit header made no sense, and why.

@@ -6,6 +6,8 @@
 
 mod log;
 mod metrics;
+mod trace;
 
 pub use log::{LogFormat, LogParams, start_log};
 pub use metrics::Metrics;
+pub use trace::{Ticket, TraceParams, Traced, Tracer};

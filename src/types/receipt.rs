@@ -122,6 +122,8 @@ pub struct Receipt {
     pub care: CareDone,
     /// The prompt no longer begins as the session's last one did, and what was cached is lost.
     pub cache_break: Option<CacheBreak>,
+    /// The provider refused signed thinking in the history, because it was made there.
+    pub thinking_made_at: Option<EndpointName>,
     /// Every try.
     pub attempts: Vec<AttemptRecord>,
     /// The status that the client saw.

@@ -204,8 +204,9 @@ fn bad_request(fault: &UpstreamFault) -> Verdict {
     {
         return Verdict::UsageOptionRefused;
     }
-    let bound = message.contains("bound to a different conversation")
-        || (message.contains("signature") && message.contains("thinking"));
+    let lower = message.to_ascii_lowercase();
+    let bound = lower.contains("bound to a different conversation")
+        || (lower.contains("signature") && lower.contains("thinking"));
     if bound || fault.code == "invalid_encrypted_content" {
         return Verdict::ProvenanceRefused;
     }

@@ -98,6 +98,7 @@ impl Case {
             | Fault::WorkspaceSpendLimitText
             | Fault::SpendLimitEnforced
             | Fault::InsufficientQuota => suspect,
+            Fault::ThinkingForeign => expect(Verbatim(400), Stayed, Untouched, 1),
             Fault::Status { status } => expect(Verbatim(status), Stayed, Untouched, 1),
             Fault::ServerError | Fault::GatewayTimeout | Fault::ModelForbidden | Fault::HtmlPage { .. } => {
                 fallback
@@ -177,6 +178,7 @@ fn faults() -> Vec<Fault> {
         Fault::WorkspaceSpendLimitText,
         Fault::SpendLimitEnforced,
         Fault::InsufficientQuota,
+        Fault::ThinkingForeign,
         Fault::Status { status: 404 },
         Fault::Status { status: 418 },
         Fault::HtmlPage { status: 502 },
@@ -270,7 +272,11 @@ async fn check_fault(case: Case, gateway: Arc<Gateway>, sim: Arc<Sim>) {
     check_reply(&case, expected, &reply);
     assert_eq!(tries() - before, expected.tries, "tries: {case:?}");
     let moved = reply.endpoint() != home;
-    assert_eq!(moved, expected.place == Moved, "{case:?}: {home} to {}", reply.endpoint());
+    if moved != (expected.place == Moved) {
+        let id = reply.header("x-warmkey-session");
+        let shown = crate::harness::get(&format!("http://{}/status/sessions/{id}", gateway.admin)).await;
+        panic!("{case:?}: {home} to {}\nDECIDED {}", reply.endpoint(), shown.json()["decisions"]);
+    }
 
     match expected.after {
         Untouched => {
@@ -308,7 +314,8 @@ fn check_reply(case: &Case, expected: Expected, reply: &Reply) {
         }
         Verbatim(status) => {
             assert_eq!(reply.status, status, "{case:?}: {text}");
-            assert!(text.contains("A scripted answer") || text.contains("Request"), "{case:?}: {text}");
+            let words = ["A scripted answer", "Request", "Invalid `signature`"];
+            assert!(words.iter().any(|words| text.contains(words)), "{case:?}: {text}");
             if status == 429 {
                 let after: u64 = reply.header("retry-after").parse().expect("whole seconds");
                 assert!((1..=60).contains(&after), "{after}");

@@ -33,6 +33,8 @@ mod operate;
 mod removal;
 mod search;
 mod smoke;
+mod thinking;
 mod tight;
+mod trace;
 mod transport;
 mod wire;

@@ -15,7 +15,7 @@ use crate::{
         relay::Cut,
     },
     routing::{Failed, Next, Tried, after_failure},
-    types::{AttemptOutcome, AttemptRecord},
+    types::{AttemptOutcome, AttemptRecord, EndpointName},
     upstream::{Asked, Credentials, Failure, Verdict, classify, classify_event},
 };
 
@@ -58,6 +58,9 @@ impl Drive<'_, '_> {
             self.x.turn = None;
             self.search.missed(&choice.endpoint, Final { head, body, verdict });
             return self.search_on().map_or(Step::Ask, Step::Ended);
+        }
+        if matches!(verdict, Verdict::ProvenanceRefused) {
+            self.thinking_refused(&choice);
         }
         let refused_elsewhere = self.domains_that_refused_but(&choice) > 0;
         let last = Final { head, body, verdict };
@@ -141,6 +144,21 @@ impl Drive<'_, '_> {
             }
             Next::RetrySame { .. } | Next::Ask | Next::GiveUp => Step::Ended(last.ending()),
         }
+    }
+
+    /// Thinking in the history is not this account's. After a move that is ours to say, and to mend: the
+    /// session goes back to where it was before, with its next turn.
+    fn thinking_refused(&mut self, choice: &Choice) {
+        let Some(session) = self.x.identity.as_ref().and_then(|identity| identity.key) else { return };
+        // A turn that was not answered leaves nothing warm.
+        self.x.turn = None;
+        let made_at = self.x.snapshot.policy.sessions().thinking_refused(session, &choice.endpoint);
+        let rate_domain = |name: &EndpointName| {
+            self.x.snapshot.pool.endpoint(name.as_str()).map(|endpoint| endpoint.rate_domain().name().clone())
+        };
+        let here = choice.endpoint.rate_domain();
+        self.x.thinking_made_at =
+            made_at.filter(|name| rate_domain(name).is_some_and(|domain| domain != *here.name()));
     }
 
     /// The choice was denied: the end, unless there is another account where to look.

@@ -192,6 +192,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             price: self.call.price,
             flow: self.flow,
             signed_thinking: self.call.signed_thinking,
+            encrypted_content: self.call.encrypted_content,
         };
         choose::choose(self.line, self.x, &mut self.choosing, &wish, &self.tried).await
     }

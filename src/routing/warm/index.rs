@@ -89,8 +89,10 @@ impl WarmIndex {
             let Some(shard) = self.shard(probe.key) else { continue };
             let shard = shard.lock();
             let Some(places) = shard.prefixes.get(&probe.key) else { continue };
+            // Of one prefix no domain comes twice: what a fleet shares is warm in many.
+            let before = found.len();
             for warm in places.iter().filter(|warm| warm.expires > now) {
-                note(&mut found, warm, probe.key);
+                note(&mut found, before, warm, probe.key);
             }
         }
         found.sort_by_key(|warmth| std::cmp::Reverse(warmth.tokens));
@@ -307,9 +309,11 @@ impl Shard {
     }
 }
 
-/// Adds what one entry says. Probes come longest first, so the first of a domain counts.
-fn note(found: &mut Found, warm: &Warm, key: u64) {
-    let at = found.iter().position(|warmth| warmth.domain == warm.domain).unwrap_or_else(|| {
+/// Adds what one entry says; `before`: what other prefixes said. Probes come longest first, so the
+/// first of a domain counts.
+fn note(found: &mut Found, before: usize, warm: &Warm, key: u64) {
+    let known = found.iter().take(before).position(|warmth| warmth.domain == warm.domain);
+    let at = known.unwrap_or_else(|| {
         found.push(Warmth { domain: warm.domain, tokens: 0, key, pending: None });
         found.len() - 1
     });

@@ -69,6 +69,8 @@ pub struct PromptFacts<'a> {
 pub struct Prompt {
     /// Tokens of all of it, estimated.
     pub tokens: u32,
+    /// How often the model has spoken in it.
+    pub turns: u32,
     /// The dearest of its marks lives long (an hour: written at another price).
     pub long: bool,
     marks: SmallVec<[Mark; MAX_MARKS]>,
@@ -83,6 +85,7 @@ impl Prompt {
         let reader = Reader { facts, bytes: points.last().map_or(0, |point| point.bytes) };
         let mut prompt = Self {
             tokens: facts.tokens,
+            turns: turns(points),
             long: facts.ttl == TtlAsked::Long,
             marks: SmallVec::new(),
             probes: Vec::new(),
@@ -145,6 +148,13 @@ impl Prompt {
         let mark = |&(at, ttl): &(usize, TtlAsked)| Some(reader.mark(points.get(at)?, ttl));
         self.marks = marks.iter().filter_map(mark).collect();
     }
+}
+
+/// Runs of blocks by the model.
+fn turns(points: &[PrefixPoint]) -> u32 {
+    let speaks = |point: &PrefixPoint| point.section == Section::Assistant;
+    let ends = points.windows(2).filter(|pair| matches!(pair, [a, b] if speaks(a) && !speaks(b))).count();
+    u32::try_from(ends + usize::from(points.last().is_some_and(speaks))).unwrap_or(u32::MAX)
 }
 
 /// Where a next turn, or another session, may branch off: after tools, after system, before the last

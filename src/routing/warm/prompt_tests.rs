@@ -184,7 +184,7 @@ proptest! {
         let at: Vec<_> = at.into_iter().collect();
         let prompt = marked(&chain, &at);
         let count = chain.points.len();
-        let per_block = if count == 0 { 0 } else { 100_000 / count };
+        let per_block = 100_000 / count.max(1);
         let deep = |at: &usize| *at < count && (at + 1) * 100_000 / count >= 1_024;
         let last = &at[at.len().saturating_sub(4)..];
         let marks: Vec<_> = last.iter().copied().filter(deep).collect();

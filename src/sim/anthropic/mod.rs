@@ -7,4 +7,6 @@ pub(super) use ask::{Ground, ask, count};
 pub(super) use wire::{error_event, stream, whole};
 
 #[cfg(test)]
+mod invalidation_tests;
+#[cfg(test)]
 mod tests;

@@ -13,14 +13,14 @@ use crate::{
     types::Usage,
 };
 
-fn read(body: &Value) -> Result<Ask, Refusal> {
+pub(super) fn read(body: &Value) -> Result<Ask, Refusal> {
     let account = Account::new("k", "o", "w");
     let directives = Directives::default();
     let ground = Ground { account: &account, directives: &directives, tool_rounds: 0 };
     ask(&Json::parse(body.to_string().as_bytes()).unwrap(), ground)
 }
 
-fn base() -> Value {
+pub(super) fn base() -> Value {
     json!({
         "model": "claude-sonnet-4-6", "max_tokens": 500,
         "tools": [{"name": "lookup", "input_schema": {"type": "object"}}],
@@ -29,7 +29,7 @@ fn base() -> Value {
     })
 }
 
-fn hashes(body: &Value) -> Vec<u64> {
+pub(super) fn hashes(body: &Value) -> Vec<u64> {
     read(body).unwrap().chain.positions.iter().map(|position| position.hash).collect()
 }
 
@@ -39,7 +39,7 @@ fn refused(body: &Value) -> String {
     refusal.message
 }
 
-fn control(ttl: &str) -> Value {
+pub(super) fn control(ttl: &str) -> Value {
     json!({"type": "ephemeral", "ttl": ttl})
 }
 
