@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,7 +22,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use parking_lot::Mutex;
-use warmkey::replay::{Agent, Trace};
+use warmkey::{
+    clock::{self, Moment},
+    replay::{Agent, Trace},
+};
 
 use super::{fleet::Fleet, prompt::Prompts};
 
@@ -69,7 +72,7 @@ impl World {
 
     /// Runs all agents to their end.
     pub async fn run(self: &Arc<Self>) {
-        let began = Instant::now();
+        let began = clock::now();
         let main = |(_, agent): &(usize, &Agent)| agent.parent.is_none();
         let tasks: Vec<_> = self.trace.agents.iter().enumerate().filter(main).map(|(n, _)| n).collect();
         let tasks: Vec<_> =
@@ -115,7 +118,7 @@ impl World {
 
     /// One turn that was due at `due`, tried until it is answered, as a well-behaved client would; says
     /// when the answer was due.
-    async fn turn(&self, id: usize, body: &Bytes, due: Instant, output: u64) -> Instant {
+    async fn turn(&self, id: usize, body: &Bytes, due: Moment, output: u64) -> Moment {
         let agent = &self.trace.agents[id];
         let mut began = due;
         let (fresh, held) = loop {
@@ -138,11 +141,11 @@ impl World {
                 },
             };
             self.noted.denied.fetch_add(1, Ordering::Relaxed);
-            began = Instant::now() + again;
-            tokio::time::sleep_until(began.into()).await;
+            began = clock::now() + again;
+            tokio::time::sleep(again).await;
         };
         self.noted.answered.fetch_add(1, Ordering::Relaxed);
-        (began + held + self.real((self.speed)(fresh, output))).min(Instant::now())
+        (began + held + self.real((self.speed)(fresh, output))).min(clock::now())
     }
 
     /// From key to key, until one takes it (what it did not find in its cache, and the time that refusals
@@ -157,7 +160,7 @@ impl World {
         let order = fleet.lock().order(&agent.session);
         let mut tried = Vec::new();
         loop {
-            let open = fleet.lock().open(&order, &tried, Instant::now());
+            let open = fleet.lock().open(&order, &tried, clock::now());
             let (at, key) = match open {
                 Ok(open) => open,
                 Err(reopens) => {
@@ -173,7 +176,7 @@ impl World {
             assert_eq!(status, 429, "{headers:?}");
             // A refusal travels for as long as in replay; until then others run into it, too.
             tokio::time::sleep(self.real(REFUSAL)).await;
-            fleet.lock().cool(at, Instant::now() + retry_after(&headers));
+            fleet.lock().cool(at, clock::now() + retry_after(&headers));
             tried.push(at);
         }
     }
@@ -195,17 +198,17 @@ fn retry_after(headers: &HeaderMap) -> Duration {
     Duration::from_millis(millis.expect("a 429 says when to come back"))
 }
 
-type Life = Pin<Box<dyn Future<Output = Instant> + Send>>;
+type Life = Pin<Box<dyn Future<Output = Moment> + Send>>;
 
 /// An agent's life; `from` is when it was spawned. Says when it was over.
-fn live(world: Arc<World>, id: usize, from: Instant) -> Life {
+fn live(world: Arc<World>, id: usize, from: Moment) -> Life {
     Box::pin(async move {
         let agent = &world.trace.agents[id];
         let prompts = Prompts::of(agent);
         let mut ready = from + world.real(agent.start);
         for turn in &agent.turns {
             let due = ready + world.real(turn.gap);
-            tokio::time::sleep_until(due.into()).await;
+            tokio::time::sleep(clock::now().until(due)).await;
             let body = Bytes::from(prompts.body(agent, turn));
             let now = world.turn(id, &body, due, turn.output).await;
             let children: Vec<_> =
