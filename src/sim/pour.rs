@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame as BodyFrame};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 
 use super::{
     core::{Core, Whose},
@@ -17,6 +17,7 @@ use super::{
     line::{Cut, Line},
     log::Visit,
 };
+use crate::clock::{self, Moment};
 
 /// Why there is no answer, or not all of it. HTTP/2 resets the stream with the reason of the source.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +103,7 @@ impl Pump {
             self.line.written_at_least(begun + 1).await; // the header
             begun = self.line.written();
         }
-        let (mut output, mut due) = (0, Instant::now());
+        let (mut output, mut due) = (0, clock::now());
         for (n, frame) in (0..until).zip(frames) {
             if self.paced {
                 core.gate.pass().await;
@@ -162,14 +163,14 @@ impl Pump {
 
 /// Waits until so many tokens are written, of which the first is begun when the one before was `due`:
 /// timers that are late by a little each time do not make the whole answer late. Says when they were due.
-async fn pace(core: &Core, tokens: u64, due: Instant) -> Instant {
+async fn pace(core: &Core, tokens: u64, due: Moment) -> Moment {
     /// Whoever is later than this was held back on purpose, and makes up for nothing.
     const LATE: Duration = Duration::from_millis(250);
     let span = core.generation_time(tokens);
-    let now = Instant::now();
-    let from = if now.saturating_duration_since(due) > LATE { now } else { due };
+    let now = clock::now();
+    let from = if now.since(due) > LATE { now } else { due };
     if !span.is_zero() {
-        tokio::time::sleep_until(from + span).await;
+        tokio::time::sleep(now.until(from + span)).await;
     }
     from + span
 }

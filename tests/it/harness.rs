@@ -297,8 +297,12 @@ impl Gateway {
 
     /// `/status`.
     pub async fn status(&self) -> Value {
-        let reply = get(&format!("http://{}/status?sessions=1000", self.admin)).await;
-        serde_json::from_slice(&reply.body).expect("JSON")
+        let url = format!("http://{}/status?sessions=1000", self.admin);
+        let ask = Ask::new(url, Value::Null).method(Method::GET).raw("");
+        match ask.try_open().await {
+            Ok(stream) => stream.rest().await.json(),
+            Err(fault) => panic!("{fault:?}\n{}", self.log()),
+        }
     }
 
     /// `/metrics`, whole.

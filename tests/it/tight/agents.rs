@@ -1,5 +1,9 @@
 //! Agents of a trace, as tasks: each sends its next turn when the answer before is over, its pause is
 //! over, and its sub-agents are done.
+//!
+//! The trap: milliseconds of a busy machine are many in compressed time, and a closed loop adds them up
+//! until the traffic is thinner than the trace's. So a pause counts from when the answer was due by the
+//! provider's own speed, not from when we got to read it.
 
 use std::{
     pin::Pin,
@@ -7,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,7 +22,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use parking_lot::Mutex;
-use warmkey::replay::{Agent, Trace};
+use warmkey::{
+    clock::{self, Moment},
+    replay::{Agent, Trace},
+};
 
 use super::{fleet::Fleet, prompt::Prompts};
 
@@ -30,6 +37,9 @@ pub enum Way {
     Keys(String, Mutex<Fleet>),
 }
 
+/// Time in which a refusal travels.
+const REFUSAL: Duration = Duration::from_millis(100);
+
 /// What clients noted.
 #[derive(Default, Debug)]
 pub struct Noted {
@@ -37,8 +47,6 @@ pub struct Noted {
     pub answered: AtomicU64,
     /// 429s that a client got to see, because nobody was left to ask.
     pub denied: AtomicU64,
-    /// 429s of the provider that a way of its own dealt with.
-    pub refused: AtomicU64,
     /// How long a gateway held each request, in seconds of this world.
     pub waits: Mutex<Vec<f64>>,
 }
@@ -47,22 +55,24 @@ pub struct World {
     pub trace: Arc<Trace>,
     /// So many times faster than life.
     pub faster: f64,
+    /// How long an answer takes, in this world, by uncached input and output.
+    pub speed: fn(u64, u64) -> Duration,
     pub way: Way,
     pub noted: Noted,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl World {
-    pub fn new(trace: &Arc<Trace>, faster: f64, way: Way) -> Arc<Self> {
+    pub fn new(trace: &Arc<Trace>, faster: f64, speed: fn(u64, u64) -> Duration, way: Way) -> Arc<Self> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Arc::new(Self { trace: Arc::clone(trace), faster, way, noted: Noted::default(), client })
+        Arc::new(Self { trace: Arc::clone(trace), faster, speed, way, noted: Noted::default(), client })
     }
 
     /// Runs all agents to their end.
     pub async fn run(self: &Arc<Self>) {
-        let began = Instant::now();
+        let began = clock::now();
         let main = |(_, agent): &(usize, &Agent)| agent.parent.is_none();
         let tasks: Vec<_> = self.trace.agents.iter().enumerate().filter(main).map(|(n, _)| n).collect();
         let tasks: Vec<_> =
@@ -82,7 +92,7 @@ impl World {
         key: Option<&str>,
         agent: &Agent,
         body: &Bytes,
-    ) -> (StatusCode, HeaderMap) {
+    ) -> (StatusCode, HeaderMap, u64) {
         let mut request = Request::post(format!("{url}/v1/messages"))
             .header("content-type", "application/json")
             .header("anthropic-version", "2023-06-01")
@@ -97,68 +107,89 @@ impl World {
         let answer = self.client.request(request).await.expect("an answer");
         let (head, body) = answer.into_parts();
         let body = body.collect().await.expect("a whole answer").to_bytes();
+        let mut fresh = 0;
         if head.status == 200 {
-            assert!(body.ends_with(b"\n\n") && body.windows(12).any(|w| w == b"message_stop"), "{body:?}");
+            let text = String::from_utf8_lossy(&body);
+            assert!(text.contains("message_stop") && text.ends_with("\n\n"), "{text}");
+            fresh = uncached(&text);
         }
-        (head.status, head.headers)
+        (head.status, head.headers, fresh)
     }
 
-    /// One turn, tried until it is answered, as a well-behaved client would.
-    async fn turn(&self, id: usize, body: &Bytes) {
+    /// One turn that was due at `due`, tried until it is answered, as a well-behaved client would; says
+    /// when the answer was due.
+    async fn turn(&self, id: usize, body: &Bytes, due: Moment, output: u64) -> Moment {
         let agent = &self.trace.agents[id];
-        loop {
+        let mut began = due;
+        let (fresh, held) = loop {
             let again = match &self.way {
                 Way::Gateway(url) => {
-                    let (status, headers) = self.send(url, None, agent, body).await;
+                    let (status, headers, fresh) = self.send(url, None, agent, body).await;
                     if status == 200 {
                         let text = headers.get("x-warmkey-wait").and_then(|value| value.to_str().ok());
                         let seconds = text.and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok());
-                        self.noted.waits.lock().push(seconds.unwrap_or(0.0) * self.faster);
-                        None
-                    } else {
-                        assert_eq!(status, 429, "{headers:?}");
-                        Some(retry_after(&headers))
+                        let seconds = seconds.unwrap_or(0.0);
+                        self.noted.waits.lock().push(seconds * self.faster);
+                        break (fresh, Duration::from_secs_f64(seconds));
                     }
+                    assert_eq!(status, 429, "{headers:?}");
+                    retry_after(&headers)
                 }
-                Way::Keys(url, fleet) => self.over_keys(url, fleet, agent, body).await,
+                Way::Keys(url, fleet) => match self.over_keys(url, fleet, agent, body).await {
+                    Ok(fresh_and_refusals) => break fresh_and_refusals,
+                    Err(again) => again,
+                },
             };
-            let Some(again) = again else { break };
             self.noted.denied.fetch_add(1, Ordering::Relaxed);
+            began = clock::now() + again;
             tokio::time::sleep(again).await;
-        }
+        };
         self.noted.answered.fetch_add(1, Ordering::Relaxed);
+        (began + held + self.real((self.speed)(fresh, output))).min(clock::now())
     }
 
-    /// From key to key, until one takes it (then `None`) or nobody is left to ask.
+    /// From key to key, until one takes it (what it did not find in its cache, and the time that refusals
+    /// took), or nobody is left to ask.
     async fn over_keys(
         &self,
         url: &str,
         fleet: &Mutex<Fleet>,
         agent: &Agent,
         body: &Bytes,
-    ) -> Option<Duration> {
+    ) -> Result<(u64, Duration), Duration> {
         let order = fleet.lock().order(&agent.session);
         let mut tried = Vec::new();
         loop {
-            let open = fleet.lock().open(&order, &tried, Instant::now());
+            let open = fleet.lock().open(&order, &tried, clock::now());
             let (at, key) = match open {
                 Ok(open) => open,
                 Err(reopens) => {
                     // As whole seconds of this world, as a gateway would say.
                     let seconds = (reopens.as_secs_f64() * self.faster).ceil().max(1.0);
-                    return Some(self.real(Duration::from_secs_f64(seconds)));
+                    return Err(self.real(Duration::from_secs_f64(seconds)));
                 }
             };
-            let (status, headers) = self.send(url, Some(&key), agent, body).await;
+            let (status, headers, fresh) = self.send(url, Some(&key), agent, body).await;
             if status == 200 {
-                return None;
+                return Ok((fresh, self.real(REFUSAL) * u32::try_from(tried.len()).expect("few")));
             }
             assert_eq!(status, 429, "{headers:?}");
-            self.noted.refused.fetch_add(1, Ordering::Relaxed);
-            fleet.lock().cool(at, Instant::now() + retry_after(&headers));
+            // A refusal travels for as long as in replay; until then others run into it, too.
+            tokio::time::sleep(self.real(REFUSAL)).await;
+            fleet.lock().cool(at, clock::now() + retry_after(&headers));
             tried.push(at);
         }
     }
+}
+
+/// What the first event of an answer says was not read from the cache.
+fn uncached(text: &str) -> u64 {
+    let number = |name: &str| {
+        let after = text.split_once(&format!("\"{name}\":")).expect("usage").1.trim_start();
+        let end = after.find(|c: char| !c.is_ascii_digit()).expect("an end");
+        after[..end].parse::<u64>().expect("a number")
+    };
+    number("input_tokens") + number("cache_creation_input_tokens")
 }
 
 fn retry_after(headers: &HeaderMap) -> Duration {
@@ -167,25 +198,26 @@ fn retry_after(headers: &HeaderMap) -> Duration {
     Duration::from_millis(millis.expect("a 429 says when to come back"))
 }
 
-type Life = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Life = Pin<Box<dyn Future<Output = Moment> + Send>>;
 
-/// An agent's life; `from` is when it was spawned.
-fn live(world: Arc<World>, id: usize, from: Instant) -> Life {
+/// An agent's life; `from` is when it was spawned. Says when it was over.
+fn live(world: Arc<World>, id: usize, from: Moment) -> Life {
     Box::pin(async move {
         let agent = &world.trace.agents[id];
         let prompts = Prompts::of(agent);
         let mut ready = from + world.real(agent.start);
         for turn in &agent.turns {
-            tokio::time::sleep_until((ready + world.real(turn.gap)).into()).await;
+            let due = ready + world.real(turn.gap);
+            tokio::time::sleep(clock::now().until(due)).await;
             let body = Bytes::from(prompts.body(agent, turn));
-            world.turn(id, &body).await;
-            let now = Instant::now();
+            let now = world.turn(id, &body, due, turn.output).await;
             let children: Vec<_> =
                 turn.spawns.iter().map(|child| tokio::spawn(live(Arc::clone(&world), *child, now))).collect();
+            ready = now;
             for child in children {
-                child.await.expect("a sub-agent came to its end");
+                ready = ready.max(child.await.expect("a sub-agent came to its end"));
             }
-            ready = Instant::now();
         }
+        ready
     })
 }

@@ -1,7 +1,8 @@
 //! Keys in the order of the usual policies, with the usual fail-over; as in replay's baselines.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use warmkey::clock::Moment;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub enum Order {
@@ -14,7 +15,7 @@ pub enum Order {
 pub struct Fleet {
     order: Order,
     keys: Vec<String>,
-    cool_until: Vec<Option<Instant>>,
+    cool_until: Vec<Option<Moment>>,
 }
 
 impl Fleet {
@@ -42,10 +43,8 @@ impl Fleet {
     }
 
     /// The first that does not cool and was not tried; or when the first of all reopens.
-    pub fn open(&self, order: &[usize], tried: &[usize], now: Instant) -> Result<(usize, String), Duration> {
-        let cools = |n: usize| {
-            self.cool_until[n].map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
-        };
+    pub fn open(&self, order: &[usize], tried: &[usize], now: Moment) -> Result<(usize, String), Duration> {
+        let cools = |n: usize| self.cool_until[n].map_or(Duration::ZERO, |until| now.until(until));
         let open = order.iter().find(|n| cools(**n).is_zero() && !tried.contains(n));
         match open {
             Some(&n) => Ok((n, self.keys[n].clone())),
@@ -53,7 +52,7 @@ impl Fleet {
         }
     }
 
-    pub fn cool(&mut self, at: usize, until: Instant) {
+    pub fn cool(&mut self, at: usize, until: Moment) {
         self.cool_until[at] = self.cool_until[at].max(Some(until));
     }
 }

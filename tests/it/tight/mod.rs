@@ -24,7 +24,7 @@ use self::{
     agents::{Way, World},
     fleet::{Fleet, Order},
 };
-use crate::harness::{Gateway, Setup, within};
+use crate::harness::{Setup, within};
 
 const MODEL: &str = "claude-sonnet-4-6";
 /// One whose storms under rendezvous begin well before the limits would just be enough: nearer to that
@@ -46,6 +46,11 @@ async fn provider(conditions: &Conditions) -> Sim {
     })
     .await
     .expect("a free port")
+}
+
+fn speed(uncached: u64, output: u64) -> Duration {
+    let [uncached, output] = [uncached, output].map(|tokens| (tokens * SMALL.grain) as f64);
+    Duration::from_secs_f64(0.9 + uncached / 12_000.0 + output / 70.0)
 }
 
 /// What came of a way.
@@ -101,20 +106,23 @@ impl Figures {
     }
 }
 
-async fn by_cost(trace: &Arc<Trace>, conditions: &Conditions) -> (Figures, Gateway) {
+async fn by_cost(trace: &Arc<Trace>, conditions: &Conditions) -> Figures {
     let sim = provider(conditions).await;
     let knobs = Knobs::of(SMALL.grain, FASTER);
     let gateway = Setup::over(&sim).provider(&knobs.provider).more(&knobs.routing).start().await;
-    let world = World::new(trace, FASTER, Way::Gateway(gateway.url("")));
+    let world = World::new(trace, FASTER, speed, Way::Gateway(gateway.url("")));
     world.run().await;
-    (Figures::of("warmkey", &sim, &world).await, gateway)
+    let figures = Figures::of("warmkey", &sim, &world).await;
+    gateway.at_rest().await;
+    gateway.assert_no_panic();
+    figures
 }
 
 async fn over_keys(what: &'static str, order: Order, trace: &Arc<Trace>, conditions: &Conditions) -> Figures {
     let sim = provider(conditions).await;
     let keys = conditions.accounts.iter().map(|account| account.key.clone()).collect();
     let way = Way::Keys(sim.base_url(), Fleet::new(order, keys).into());
-    let world = World::new(trace, FASTER, way);
+    let world = World::new(trace, FASTER, speed, way);
     world.run().await;
     Figures::of(what, &sim, &world).await
 }
@@ -135,14 +143,12 @@ async fn tight100_goes_over_sockets_as_it_goes_in_replay() {
             over_keys("round-robin", Order::RoundRobin(0), &trace, &conditions),
         )
     };
-    let ((cost, gateway), rendezvous, round_robin) =
+    let (cost, rendezvous, round_robin) =
         tokio::time::timeout(Duration::from_secs(180), all).await.expect("a run ends");
-    gateway.at_rest().await;
     for (figures, expected) in [&cost, &rendezvous, &round_robin].into_iter().zip(&expected) {
         figures.print(expected);
         assert_eq!(figures.requests, trace.requests() as u64, "{}", figures.what);
     }
-    gateway.assert_no_panic();
 
     assert!(cost.apart(&expected[0]) <= 0.02, "{} and {}", cost.hit_rate, expected[0].hit_rate());
     assert!(cost.denied <= 5, "{} refusals", cost.denied);
