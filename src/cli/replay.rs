@@ -180,7 +180,12 @@ fn print_table(
     trace: &Trace,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    writeln!(out, "{} (seed {}): {}", compared.scenario, compared.seed, scenario.about)?;
+    let about = if compared.scenario == scenario.name {
+        scenario.about.to_owned()
+    } else {
+        format!("on the accounts of {}", scenario.name)
+    };
+    writeln!(out, "{} (seed {}): {about}", compared.scenario, compared.seed)?;
     let tokens = trace.tokens() / 1_000_000;
     writeln!(out, "{} requests of {} agents, {tokens} Mtok input", trace.requests(), trace.agents.len())?;
     writeln!(out, "{HEAD}")?;

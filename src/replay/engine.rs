@@ -136,6 +136,11 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Tokens that one token stands for.
+    fn grain(&self) -> u64 {
+        self.world.conditions.grain.max(1)
+    }
+
     fn at(&mut self, moment: Moment, event: Event) {
         self.sequence += 1;
         self.events.push(Reverse((moment, self.sequence, event)));
@@ -221,11 +226,12 @@ impl<'a> Engine<'a> {
 
     fn send(&mut self, agent: usize, account: usize) {
         let model = self.world.trace.agents[agent].model;
+        let grain = self.grain();
         let state = &mut self.states[agent];
         state.account = account;
         match self.provider.admit(account, model, &state.chain, self.now) {
             Ok(look) => {
-                let first = first_byte_after(&look.usage);
+                let first = first_byte_after(&look.usage, grain);
                 if self.world.ideal {
                     self.provider.first_byte(account, model, &look, self.now, self.now);
                 }
@@ -273,7 +279,7 @@ impl<'a> Engine<'a> {
         let mut headers = || limits(provider, &accounts[account], account, who.model, now);
         let call = call(self.world.trace, &self.states, agent);
         chooser.answered(&call, account, &mut headers, now);
-        let output = who.turns[self.states[agent].turn].output;
+        let output = who.turns[self.states[agent].turn].output * self.grain();
         self.at(self.now + Duration::from_secs(output) / OUTPUT_RATE, Event::Done(agent));
     }
 
@@ -339,14 +345,15 @@ impl<'a> Engine<'a> {
     /// Somebody else's request: 1k to 9k counted tokens.
     fn foreign(&mut self, account: usize) {
         let Some(model) = self.world.trace.agents.first().map(|agent| agent.model) else { return };
-        let tokens = self.foreign[account].u64(1_000..9_000);
+        let tokens = self.foreign[account].u64(1_000..9_000) / self.grain();
         self.provider.foreign(account, model, tokens, self.now);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
     fn next_foreign(&mut self, account: usize) {
         let conditions = self.world.conditions;
-        let per_second = conditions.accounts[account].itpm as f64 * conditions.foreign / 60.0 / 5_000.0;
+        let each = 5_000.0 / self.grain() as f64;
+        let per_second = conditions.accounts[account].itpm as f64 * conditions.foreign / 60.0 / each;
         let pause = -(1.0 - self.foreign[account].f64()).ln() / per_second.max(1e-6);
         self.at(self.now + Duration::from_secs_f64(pause.min(1e6)), Event::Foreign(account));
     }
@@ -355,11 +362,17 @@ impl<'a> Engine<'a> {
 /// Output tokens a second.
 const OUTPUT_RATE: u32 = 70;
 
+/// How long an answer of so many tokens takes, to a prompt that is warm.
+pub(super) fn usual_time(output: u64) -> Duration {
+    Duration::from_secs(1) + Duration::from_secs(output) / OUTPUT_RATE
+}
+
 /// Time to the first byte: 0.9 s, 12k uncached and 200k cached tokens a second.
 #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-fn first_byte_after(usage: &Usage) -> Duration {
-    let uncached = usage.total_input() - usage.cached_read;
-    Duration::from_secs_f64(0.9 + uncached as f64 / 12_000.0 + usage.cached_read as f64 / 200_000.0)
+fn first_byte_after(usage: &Usage, grain: u64) -> Duration {
+    let (uncached, cached) = (usage.total_input() - usage.cached_read, usage.cached_read);
+    let [uncached, cached] = [uncached, cached].map(|tokens| (tokens * grain) as f64);
+    Duration::from_secs_f64(0.9 + uncached / 12_000.0 + cached / 200_000.0)
 }
 
 /// As the vendors' SDKs wait: half a second, doubled each time up to eight, less a quarter by chance.

@@ -15,6 +15,7 @@ use super::{
     chooser::{Answer, Call, Chooser, Denial, Headers, Woken},
     engine::wall,
     scenario::Conditions,
+    small::Knobs,
 };
 use crate::{
     clock::Moment,
@@ -44,6 +45,7 @@ const ERROR: f64 = 0.15;
 pub(super) struct Gateway {
     config: Config,
     accounts: Vec<Account>,
+    grain: u64,
     /// The endpoints' places in the list of accounts.
     places: AHashMap<u64, usize>,
     pool: Arc<Pool>,
@@ -115,7 +117,7 @@ impl Gateway {
         agents: usize,
         seed: u64,
     ) -> Option<Self> {
-        let config = configuration(&conditions.accounts, listed, model)?;
+        let config = configuration(&conditions.accounts, listed, model, conditions.grain)?;
         let (pool, models, rings) = assemble(&config, None)?;
         let policy = Router::new(&params(&config));
         let places = conditions
@@ -126,6 +128,7 @@ impl Gateway {
             .collect();
         Some(Self {
             accounts: conditions.accounts.clone(),
+            grain: conditions.grain,
             places,
             pool,
             models,
@@ -423,7 +426,7 @@ impl Chooser for Gateway {
     fn listed(&mut self, listed: &[bool], _now: Moment) {
         let model = self.models.models().next().map(|model| model.label.to_string()).unwrap_or_default();
         // A reload: another configuration, with live state taken over.
-        let Some(config) = configuration(&self.accounts, listed, &model) else { return };
+        let Some(config) = configuration(&self.accounts, listed, &model, self.grain) else { return };
         if let Some((pool, models, rings)) = assemble(&config, Some(&self.pool)) {
             (self.config, self.pool, self.models, self.rings) = (config, pool, models, rings);
         }
@@ -548,8 +551,10 @@ fn refused_but(tried: &[Tried], endpoint: &Endpoint) -> u32 {
 }
 
 /// Accounts fail apart from each other: each has a region of its own.
-fn configuration(accounts: &[Account], listed: &[bool], model: &str) -> Option<Config> {
-    let mut text = String::from("[[provider]]\nname = \"anthropic\"\ndialect = \"anthropic\"\n");
+fn configuration(accounts: &[Account], listed: &[bool], model: &str, grain: u64) -> Option<Config> {
+    // Coarse tokens are cheap ones: what is weighed against their price is so many times less, too.
+    let mut text = if grain > 1 { Knobs::of(grain, 1.0).routing } else { String::new() };
+    text.push_str("[[provider]]\nname = \"anthropic\"\ndialect = \"anthropic\"\n");
     for (account, _) in accounts.iter().zip(listed).filter(|(_, listed)| **listed) {
         let name = &account.key;
         text.push_str(&format!(
@@ -584,3 +589,7 @@ fn params(config: &Config) -> RouterParams {
         max_prefixes: routing.prefixes,
     }
 }
+
+#[cfg(test)]
+#[path = "gateway_tests.rs"]
+mod tests;

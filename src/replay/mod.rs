@@ -19,6 +19,7 @@ mod outcome;
 mod policy;
 mod replicas;
 mod scenario;
+mod small;
 mod trace;
 mod trace_file;
 
@@ -26,8 +27,11 @@ pub use compare::{Comparison, Row, compare};
 pub use outcome::{Outcome, Times};
 pub use policy::Policy;
 pub use scenario::{ALL as SCENARIOS, Conditions, Outage, Scenario, find};
+pub use small::{Knobs, Small};
 pub use trace::{Agent, Context, Marks, Point, Trace, Turn};
 pub use trace_file::{Faults, read, write};
 
+#[cfg(test)]
+mod goals_tests;
 #[cfg(test)]
 mod tests;

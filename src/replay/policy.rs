@@ -12,12 +12,15 @@ use super::{
     scenario::{Conditions, accounts},
     trace::Trace,
 };
+use crate::sim::Ttl;
 
 /// A way to choose accounts, or a bound that no way can pass.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Policy {
     /// The router's own code.
     Warmkey,
+    /// The same with `cache_ttl = "1h"`: the clients' breakpoints are asked to live an hour.
+    WarmkeyHour,
     /// Weighted rendezvous hashing of the session.
     Rendezvous,
     /// The same; a request is held up to 30 s for its account before it goes elsewhere.
@@ -41,8 +44,9 @@ pub enum Policy {
 
 impl Policy {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Warmkey,
+        Self::WarmkeyHour,
         Self::Rendezvous,
         Self::RendezvousWait,
         Self::RoundRobin,
@@ -59,6 +63,7 @@ impl Policy {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Warmkey => "warmkey",
+            Self::WarmkeyHour => "warmkey-1h",
             Self::Rendezvous => "rendezvous",
             Self::RendezvousWait => "rendezvous-wait",
             Self::RoundRobin => "round-robin",
@@ -88,16 +93,18 @@ impl Policy {
     pub fn run(self, trace: &Trace, conditions: &Conditions, seed: u64, tell: &(dyn Fn() + Sync)) -> Outcome {
         if self.is_bound() {
             // One account, no limits, nothing out of order.
-            let free =
-                Conditions { accounts: accounts(1, 0), early: conditions.early, ..Conditions::default() };
             let free = Conditions {
-                accounts: free.accounts.into_iter().map(|account| account.limits(0, 0, 0)).collect(),
-                ..free
+                accounts: accounts(1, 0).into_iter().map(|account| account.limits(0, 0, 0)).collect(),
+                early: conditions.early,
+                grain: conditions.grain,
+                ..Conditions::default()
             };
             let mut chooser = Baseline::new(Single, vec![1], trace.agents.len(), Duration::ZERO);
             let world = World { trace, conditions: &free, seed, ideal: self == Self::Compulsory, tell };
             return engine::run(world, &mut chooser);
         }
+        let lengthened = (self == Self::WarmkeyHour).then(|| trace.with_life(Ttl::Hour));
+        let trace = lengthened.as_ref().unwrap_or(trace);
         let Some(mut chooser) = self.chooser(trace, conditions, seed) else { return Outcome::default() };
         engine::run(World { trace, conditions, seed, ideal: false, tell }, &mut *chooser)
     }
@@ -108,7 +115,7 @@ impl Policy {
         let agents = trace.agents.len();
         let now = Duration::ZERO;
         Some(match self {
-            Self::Warmkey => gateways(trace, conditions, seed)?,
+            Self::Warmkey | Self::WarmkeyHour => gateways(trace, conditions, seed)?,
             Self::Rendezvous => Box::new(Baseline::new(Rendezvous, weights, agents, now)),
             Self::RendezvousWait => Box::new(Baseline::new(Rendezvous, weights, agents, HOLD)),
             Self::RoundRobin => Box::new(Baseline::new(RoundRobin::default(), weights, agents, now)),

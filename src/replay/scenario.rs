@@ -41,6 +41,8 @@ pub struct Conditions {
     pub replicas: usize,
     /// When one of them is restarted.
     pub restart: Option<Duration>,
+    /// Tokens that one token here stands for; see [`Small`](super::Small). 0 is 1.
+    pub grain: u64,
 }
 
 /// A time in which an account cannot be reached.

@@ -8,12 +8,12 @@ fn model() -> &'static sim::Model {
     sim::model("claude-sonnet-4-6").expect("a model")
 }
 
-fn run(name: &str, seed: u64, policies: &[Policy]) -> Comparison {
+pub(super) fn run(name: &str, seed: u64, policies: &[Policy]) -> Comparison {
     let scenario = find(name).expect("a scenario");
     compare(name, (&scenario.trace(model(), seed), &scenario.conditions()), seed, policies, &|| ())
 }
 
-fn row(compared: &Comparison, policy: Policy) -> &Row {
+pub(super) fn row(compared: &Comparison, policy: Policy) -> &Row {
     compared.rows.iter().find(|row| row.policy == policy).expect("it was run")
 }
 

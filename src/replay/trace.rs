@@ -21,7 +21,7 @@ pub struct Trace {
 }
 
 /// One agent: a sequence of turns with a context of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Agent {
     /// The conversation it belongs to.
     pub session: Arc<str>,
@@ -137,10 +137,80 @@ impl Agent {
 }
 
 impl Trace {
+    /// The same with other lives asked for at all breakpoints.
+    pub(super) fn with_life(&self, ttl: Ttl) -> Self {
+        let lengthened = |turn: &Turn| Turn { ttl, ..turn.clone() };
+        let agent =
+            |agent: &Agent| Agent { turns: agent.turns.iter().map(lengthened).collect(), ..agent.clone() };
+        Self { agents: self.agents.iter().map(agent).collect() }
+    }
+
     /// Requests in it.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.agents.iter().map(|agent| agent.turns.len()).sum()
+    }
+
+    /// Leaves away the turns that would begin later than this, where nobody is ever kept waiting and an
+    /// answer takes as long as `answer` says.
+    pub(super) fn cut(&mut self, within: Duration, answer: &dyn Fn(&Turn) -> Duration) {
+        let mut reached = vec![false; self.agents.len()];
+        for n in 0..self.agents.len() {
+            if self.agents[n].parent.is_none() {
+                self.cut_agent(n, self.agents[n].start, (within, answer), &mut reached);
+            }
+        }
+        // Nobody spawns them any more.
+        for (agent, reached) in self.agents.iter_mut().zip(reached) {
+            if !reached {
+                agent.turns.clear();
+            }
+        }
+    }
+
+    /// Says when the agent is done, if it begins at `start`.
+    fn cut_agent(
+        &mut self,
+        agent: usize,
+        start: Duration,
+        (within, answer): (Duration, &dyn Fn(&Turn) -> Duration),
+        reached: &mut [bool],
+    ) -> Duration {
+        reached[agent] = true;
+        let (mut at, mut left) = (start, 0);
+        while let Some(turn) = self.agents[agent].turns.get(left) {
+            let begins = at + turn.gap;
+            if begins > within {
+                break;
+            }
+            at = begins + answer(turn);
+            left += 1;
+            let ends = at;
+            for child in turn.spawns.clone() {
+                let done = self.cut_agent(child, ends, (within, answer), reached);
+                if self.agents[child].awaited {
+                    at = at.max(done);
+                }
+            }
+        }
+        self.agents[agent].turns.truncate(left);
+        at
+    }
+
+    /// Makes so many tokens one. Each block keeps one at least.
+    pub(super) fn coarsen(&mut self, grain: u64) {
+        for agent in &mut self.agents {
+            for context in &mut agent.contexts {
+                let mut before = 0;
+                for point in &mut context.points {
+                    before = (point.tokens / grain).max(before + 1);
+                    (point.tokens, point.bytes) = (before, before * 4);
+                }
+            }
+            for turn in &mut agent.turns {
+                turn.output = (turn.output / grain).max(1);
+            }
+        }
     }
 
     /// Input tokens in it.

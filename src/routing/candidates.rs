@@ -46,6 +46,8 @@ const PRIOR: f64 = 0.8;
 const NEVER: f64 = 10.0;
 /// Dollars for a place lower in the rendezvous order: replicas agree on ties.
 const RANK: f64 = 1e-6;
+/// The same for those who have no place in it.
+const LAST: f64 = 12.0 * RANK;
 
 /// One who was weighed.
 pub(super) struct Candidate<'n> {
@@ -170,7 +172,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
         }
         if nodes.all().len() <= SMALL {
             for node in nodes.all() {
-                self.add(node, RANK * f64::from(SMALL as u32));
+                self.add(node, LAST);
             }
             return;
         }
@@ -195,7 +197,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
             .collect();
         sample.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (_, node) in sample.into_iter().take(IDLE) {
-            self.add(node, RANK * f64::from(RENDEZVOUS as u32));
+            self.add(node, LAST);
         }
     }
 

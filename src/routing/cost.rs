@@ -72,7 +72,7 @@ impl Cost {
         let mut candidates = Candidates::new(ask, &nodes, weights, (known.as_ref(), place), found, now);
         let asked = Asked { ask, nodes: &nodes, known: known.as_ref(), now, params: &self.params };
         match ask.pin.map(|pin| nodes.by_id(Endpoint::id_of(pin.as_str()))) {
-            Some(None) => return asked.deny(Reason::OwnerGone, Duration::from_secs(60)),
+            Some(None) => return Asked::deny(Reason::OwnerGone, Duration::from_secs(60)),
             Some(Some(node)) => candidates.only(node),
             None => {
                 candidates.warm();
@@ -118,7 +118,7 @@ impl Asked<'_> {
             None => {
                 let full = !self.ask.may_wait && best.facts.wait <= left;
                 let reason = if full { Reason::WaitersFull } else { Reason::RateLimited };
-                return Verdict { record: self.record(list, None), ..self.deny(reason, best.facts.wait) };
+                return Verdict { record: self.record(list, None), ..Self::deny(reason, best.facts.wait) };
             }
         };
         let decision = if taken.is_open() {
@@ -257,7 +257,7 @@ impl Asked<'_> {
             .filter_map(ends)
             .min();
         let seconds = if own.is_some() && soonest.is_none() { 1 } else { 60 };
-        self.deny(Reason::NoEndpoint, soonest.unwrap_or(Duration::from_secs(seconds)))
+        Self::deny(Reason::NoEndpoint, soonest.unwrap_or(Duration::from_secs(seconds)))
     }
 
     fn is_last_resort(&self, node: &Node) -> bool {
@@ -265,7 +265,7 @@ impl Asked<'_> {
             && !self.ask.rules_out(&node.endpoint)
     }
 
-    fn deny(&self, reason: Reason, after: Duration) -> Verdict {
+    fn deny(reason: Reason, after: Duration) -> Verdict {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         let retry_after = u32::try_from(seconds.clamp(1, 60)).unwrap_or(60);
         Verdict::new(Decision::Deny { reason, retry_after }, Need::default())

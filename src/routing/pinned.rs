@@ -77,13 +77,13 @@ impl Pinned {
             Availability::Paced { until }
             | Availability::Cooling { until }
             | Availability::Short { until } => {
-                if let Some(wait) = self.wait(ask, node, until, self.params.wait_max, now) {
+                if let Some(wait) = wait(ask, node, until, self.params.wait_max, now) {
                     return wait;
                 }
                 AffinityReason::RateLimited
             }
             Availability::SuspectBusy => {
-                if let Some(wait) = self.wait(ask, node, now + SUSPECT_STEP, SUSPECT_WAIT, now) {
+                if let Some(wait) = wait(ask, node, now + SUSPECT_STEP, SUSPECT_WAIT, now) {
                     return wait;
                 }
                 AffinityReason::Withdrawn
@@ -141,7 +141,7 @@ impl Pinned {
                 return fall_back(ask, node, (AffinityResult::New, reason), now);
             }
             if let Some(wait) =
-                available.reopens().and_then(|until| self.wait(ask, node, until, self.params.wait_max, now))
+                available.reopens().and_then(|until| wait(ask, node, until, self.params.wait_max, now))
             {
                 return wait;
             }
@@ -169,7 +169,7 @@ impl Pinned {
             None if available == Availability::SuspectBusy => (now + SUSPECT_STEP, SUSPECT_WAIT),
             None => return deny(Reason::NoEndpoint, ends(available), now),
         };
-        self.wait(ask, node, until, most, now).unwrap_or_else(|| deny(Reason::RateLimited, Some(until), now))
+        wait(ask, node, until, most, now).unwrap_or_else(|| deny(Reason::RateLimited, Some(until), now))
     }
 
     /// Rendezvous over what can be used, skipping what holds more than its share.
@@ -199,7 +199,7 @@ impl Pinned {
             .filter_map(|(node, state)| Some((state.reopens()?, *node)))
             .min_by_key(|(until, node)| (*until, node.id()));
         if let Some((until, node)) = first {
-            return self.wait(ask, node, until, self.params.wait_max, now).unwrap_or_else(|| {
+            return wait(ask, node, until, self.params.wait_max, now).unwrap_or_else(|| {
                 let full = now.until(until) + ask.waited <= self.params.wait_max;
                 let reason = if full { Reason::WaitersFull } else { Reason::RateLimited };
                 deny(reason, Some(until), now)
@@ -207,24 +207,10 @@ impl Pinned {
         }
         deny(Reason::NoEndpoint, states.iter().filter_map(|(_, state)| ends(*state)).min(), now)
     }
-
-    /// `None` when that is too long, or too many wait already.
-    fn wait(
-        &self,
-        ask: &Ask<'_>,
-        node: &Node,
-        until: Moment,
-        most: Duration,
-        now: Moment,
-    ) -> Option<Decision> {
-        if !ask.may_wait || ask.waited.saturating_add(now.until(until)) > most {
-            return None;
-        }
-        Some(Decision::Wait { endpoint: Arc::clone(&node.endpoint), until })
-    }
 }
 
 impl Pinned {
+    /// Where may this request go now?
     pub(super) fn decide(&self, ask: &Ask<'_>, now: Moment) -> Verdict {
         let need = Need { input: u64::from(ask.prompt.tokens), cached: 0 };
         // Refusals alone make it wait: our own reckoning of the limits is only kept up to date.
@@ -274,6 +260,14 @@ fn deny(reason: Reason, until: Option<Moment>, now: Moment) -> Decision {
     let wait = until.map_or(Duration::from_secs(60), |until| now.until(until));
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Decision::Deny { reason, retry_after: u32::try_from(seconds.clamp(1, 60)).unwrap_or(60) }
+}
+
+/// `None` when that is too long, or too many wait already.
+fn wait(ask: &Ask<'_>, node: &Node, until: Moment, most: Duration, now: Moment) -> Option<Decision> {
+    if !ask.may_wait || ask.waited.saturating_add(now.until(until)) > most {
+        return None;
+    }
+    Some(Decision::Wait { endpoint: Arc::clone(&node.endpoint), until })
 }
 
 /// When a state that is not about limits may end.

@@ -2,8 +2,10 @@
 //!
 //! An eighth of the sessions (by hash) is placed by round-robin in a second warm index, which holds
 //! what the providers' caches would hold then; of the others it only takes note of the prefixes that
-//! sessions share. The difference in prompt tokens read, at the model's prices, times eight, is the
-//! figure. It leaves out what throttling would have cost on top: it is a lower bound.
+//! sessions share. How many times more the sample's prompts would have cost, at the model's prices, is
+//! taken for all: what all of them did cost is known. (The sample's dollars times eight would be off by as
+//! much as its sessions are larger than others: a fifth, with hundreds of sessions.) It leaves out what
+//! throttling would have cost on top: it is a lower bound.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +19,9 @@ const SAMPLE: u64 = 8;
 pub struct Savings {
     index: WarmIndex,
     next: AtomicU64,
-    /// Nano-dollars of prompts in the sample, as they were.
+    /// Nano-dollars of all sessions' prompts.
+    all: AtomicU64,
+    /// Those of the sample.
     spent: AtomicU64,
     /// The same under round-robin.
     round_robin: AtomicU64,
@@ -40,13 +44,13 @@ impl Saved {
     }
 }
 
-/// One followed request.
+/// One request of a session.
 pub(super) struct Shadow {
     price: Price,
     /// Tokens of the prompt, as estimated.
     tokens: u32,
-    /// Those that round-robin would have found.
-    read: u32,
+    /// Those that round-robin would have found; `None` where the session is not followed.
+    read: Option<u32>,
 }
 
 impl Savings {
@@ -54,6 +58,7 @@ impl Savings {
         Self {
             index: WarmIndex::new(max_prefixes),
             next: AtomicU64::new(0),
+            all: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             round_robin: AtomicU64::new(0),
         }
@@ -67,34 +72,39 @@ impl Savings {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % count;
         let node = nodes.all().get(usize::try_from(turn).unwrap_or(0))?;
         let domain = node.endpoint.cache_id();
+        let (price, tokens) = (start.price, start.prompt.tokens);
         if !followed {
             let shared = start.prompt.marks().iter().rposition(|mark| mark.shared).map_or(0, |at| at + 1);
             self.index.reveal(start.prompt.marks().get(..shared).unwrap_or_default(), domain, now);
-            return None;
+            return Some(Shadow { price, tokens, read: None });
         }
         let read = self.index.read(start.prompt, domain, now);
         if let Some(read) = read {
             self.index.refresh(read.key, domain, now);
         }
         self.index.reveal(start.prompt.marks(), domain, now);
-        let (price, tokens) = (start.price, start.prompt.tokens);
-        Some(Shadow { price, tokens, read: read.map_or(0, |read| read.tokens) })
+        Some(Shadow { price, tokens, read: Some(read.map_or(0, |read| read.tokens)) })
     }
 
     pub(super) fn settled(&self, shadow: &Shadow, input: &InputFacts) {
         let total = input.read + input.written + input.uncached;
-        let share = f64::from(shadow.read) / f64::from(shadow.tokens.max(1));
-        let found = float(total) * share.min(1.0);
         let cost = |read: f64| nano(shadow.price.read * read + shadow.price.fresh * (float(total) - read));
-        self.spent.fetch_add(cost(float(input.read)), Ordering::Relaxed);
+        let spent = cost(float(input.read));
+        self.all.fetch_add(spent, Ordering::Relaxed);
+        let Some(read) = shadow.read else { return };
+        let share = f64::from(read) / f64::from(shadow.tokens.max(1));
+        let found = float(total) * share.min(1.0);
+        self.spent.fetch_add(spent, Ordering::Relaxed);
         self.round_robin.fetch_add(cost(found), Ordering::Relaxed);
     }
 
-    /// The figures so far.
+    /// The figures so far. Nothing is saved as long as nobody was followed.
     #[must_use]
     pub fn so_far(&self) -> Saved {
-        let dollars = |cell: &AtomicU64| float(cell.load(Ordering::Relaxed) * SAMPLE) / 1e9;
-        Saved { spent: dollars(&self.spent), round_robin: dollars(&self.round_robin) }
+        let dollars = |cell: &AtomicU64| float(cell.load(Ordering::Relaxed)) / 1e9;
+        let [all, spent, round_robin] = [&self.all, &self.spent, &self.round_robin].map(dollars);
+        let times = if spent > 0.0 { round_robin / spent } else { 1.0 };
+        Saved { spent: all, round_robin: all * times }
     }
 }
 

@@ -48,7 +48,7 @@ fn round_robin_over_three_endpoints_would_have_read_less() {
     let spent: f64 = (0..12)
         .map(|n: u32| if n == 0 { 12e3 * 3.75 } else { (8e3 + 4e3 * f64::from(n)) * 0.3 + 15e3 })
         .sum();
-    assert!((saved.spent - 8.0 * spent / 1e6).abs() < 1e-4, "{saved:?}");
+    assert!((saved.spent - spent / 1e6).abs() < 1e-4, "{saved:?}");
     // Round-robin finds what was written three turns ago, and nothing in the first three.
     let round_robin: f64 = (0..12_u32)
         .map(|n| {
@@ -57,7 +57,7 @@ fn round_robin_over_three_endpoints_would_have_read_less() {
             read * 0.3 + (all - read) * 3.75
         })
         .sum();
-    assert!((saved.round_robin - 8.0 * round_robin / 1e6).abs() < 1e-3, "{saved:?}, not {round_robin}");
+    assert!((saved.round_robin - round_robin / 1e6).abs() < 1e-3, "{saved:?}, not {round_robin}");
     assert!(saved.saved() > 0.0);
 }
 
@@ -68,15 +68,25 @@ fn over_one_endpoint_there_is_nothing_to_save() {
 }
 
 #[test]
-fn only_the_sample_is_counted_and_what_others_share_is_found_by_it() {
+fn nothing_is_saved_as_long_as_nobody_is_followed_and_what_others_share_is_found_by_the_sample() {
     let kit = by_cost(&[("a", 0)]);
     let talk = Talk { group: 7, ..Talk::new(1) };
-    assert_eq!(converse(&kit, session(3), talk), Saved::default());
+    let unfollowed = converse(&kit, session(3), talk);
+    assert!(unfollowed.spent > 0.0 && unfollowed.saved().abs() < 1e-9, "{unfollowed:?}");
     let other = Talk { own: 2, ..talk };
     let input = InputFacts { read: 10_000, written: 2_000, uncached: 0 };
     turn(&kit, session(8), &other.prompt(), "a", 130, input);
     let saved = kit.policy.memory().savings.so_far();
     assert!(saved.spent > 0.0 && saved.saved().abs() < 1e-6, "it reads what is shared: {saved:?}");
+}
+
+#[test]
+fn what_the_sample_would_have_cost_times_more_holds_for_all() {
+    let kit = by_cost(&[("a", 0), ("b", 0), ("c", 0)]);
+    let sample = converse(&kit, session(8), Talk::new(1));
+    let all = converse(&kit, session(3), Talk::new(2));
+    assert!((all.spent - 2.0 * sample.spent).abs() < 1e-6, "{all:?}, {sample:?}");
+    assert!((all.round_robin - 2.0 * sample.round_robin).abs() < 1e-6, "{all:?}, {sample:?}");
 }
 
 #[test]

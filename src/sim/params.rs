@@ -22,7 +22,8 @@ pub struct SimConfig {
     /// Output tokens a second in one stream; 0 is as fast as possible.
     pub tokens_per_second: f64,
     /// Virtual time runs this many times faster than real time: cache lifetimes, limits, `retry-after`
-    /// and latencies all shrink by it. Values that are not above zero count as 1.
+    /// and latencies all shrink by it. `retry-after-ms` is said beside `retry-after` then, which knows
+    /// whole seconds only. Values that are not above zero count as 1.
     pub compress: f64,
     /// Same seed and same conversation: same answer. Ids are unique all the same.
     pub seed: u64,

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame as BodyFrame};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     core::{Core, Whose},
@@ -102,11 +102,11 @@ impl Pump {
             self.line.written_at_least(begun + 1).await; // the header
             begun = self.line.written();
         }
-        let mut output = 0;
+        let (mut output, mut due) = (0, Instant::now());
         for (n, frame) in (0..until).zip(frames) {
             if self.paced {
                 core.gate.pass().await;
-                pace(&core, frame.output.saturating_sub(output)).await;
+                due = pace(&core, frame.output.saturating_sub(output), due).await;
             }
             let size = frame.bytes.len() as u64;
             // The bill is written before the event can be read, so that whoever has read it finds it.
@@ -160,9 +160,16 @@ impl Pump {
     }
 }
 
-async fn pace(core: &Core, tokens: u64) {
+/// Waits until so many tokens are written, of which the first is begun when the one before was `due`:
+/// timers that are late by a little each time do not make the whole answer late. Says when they were due.
+async fn pace(core: &Core, tokens: u64, due: Instant) -> Instant {
+    /// Whoever is later than this was held back on purpose, and makes up for nothing.
+    const LATE: Duration = Duration::from_millis(250);
     let span = core.generation_time(tokens);
+    let now = Instant::now();
+    let from = if now.saturating_duration_since(due) > LATE { now } else { due };
     if !span.is_zero() {
-        tokio::time::sleep(span).await;
+        tokio::time::sleep_until(from + span).await;
     }
+    from + span
 }

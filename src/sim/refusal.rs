@@ -78,18 +78,27 @@ impl Refusal {
     }
 
     /// 429 by the provider's own limits. `real` turns virtual into real time.
+    ///
+    /// A provider that runs in time of its own says `retry-after-ms`, too, in both dialects: its own whole
+    /// seconds, as long as they are here. A whole second of ours would be many of its.
     pub(super) fn limited(refused: Refused, organization: &str, real: impl Fn(Duration) -> Duration) -> Self {
         match refused {
             Refused::Wait { what, span } => {
                 let seconds = seconds_up(real(span));
+                let own = real(Duration::from_secs(seconds_up(span)));
                 let message = format!(
                     "This request would exceed the rate limit of your organization ({organization}) for {what} per minute."
                 );
                 let kind = if what == "requests" { "requests" } else { "tokens" };
-                Self::new(429, message)
+                let refusal = Self::new(429, message)
                     .code("rate_limit_exceeded")
                     .openai_kind(kind)
-                    .header("retry-after", seconds)
+                    .header("retry-after", seconds);
+                if own == Duration::from_secs(seconds) {
+                    refusal
+                } else {
+                    refusal.header("retry-after-ms", own.as_millis())
+                }
             }
             Refused::Never { limit } => Self::new(
                 429,
@@ -264,7 +273,13 @@ mod tests {
         let wait = Refused::Wait { what: "requests", span: Duration::from_millis(2_100) };
         let refusal = Refusal::limited(wait, "org", |span| span);
         assert_eq!(refusal.headers, [("retry-after", "3".to_owned())]);
-        let refusal = Refusal::limited(wait, "org", |span| span / 100);
-        assert_eq!(refusal.headers, [("retry-after", "1".to_owned())]);
+    }
+
+    #[test]
+    fn compressed_seconds_are_announced_in_milliseconds_beside_whole_ones() {
+        let wait = Refused::Wait { what: "requests", span: Duration::from_millis(2_100) };
+        let refusal = Refusal::limited(wait, "org", |span| span / 10);
+        let said = [("retry-after", "1".to_owned()), ("retry-after-ms", "300".to_owned())];
+        assert_eq!(refusal.headers, said);
     }
 }

@@ -272,7 +272,11 @@ async fn check_fault(case: Case, gateway: Arc<Gateway>, sim: Arc<Sim>) {
     check_reply(&case, expected, &reply);
     assert_eq!(tries() - before, expected.tries, "tries: {case:?}");
     let moved = reply.endpoint() != home;
-    assert_eq!(moved, expected.place == Moved, "{case:?}: {home} to {}", reply.endpoint());
+    if moved != (expected.place == Moved) {
+        let id = reply.header("x-warmkey-session");
+        let shown = crate::harness::get(&format!("http://{}/status/sessions/{id}", gateway.admin)).await;
+        panic!("{case:?}: {home} to {}\nDECIDED {}", reply.endpoint(), shown.json()["decisions"]);
+    }
 
     match expected.after {
         Untouched => {

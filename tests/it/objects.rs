@@ -15,7 +15,7 @@ const ANN: &str = "wk-ann-0123456789abcdef0123";
 const EVE: &str = "wk-eve-0123456789abcdef0123";
 
 /// What files and batches need.
-const ALLOWED: &str = r#"passthrough = ["POST /v1/files", "GET /v1/files", "* /v1/files/*", "GET /v1/files/*/content", "POST /v1/batches"]"#;
+pub const ALLOWED: &str = r#"passthrough = ["POST /v1/files", "GET /v1/files", "* /v1/files/*", "GET /v1/files/*/content", "POST /v1/batches"]"#;
 
 pub fn bare(gateway: &Gateway, method: Method, path: &str) -> Ask {
     Ask::new(gateway.url(path), json!({})).method(method).raw("")
@@ -168,7 +168,7 @@ async fn an_owner_that_is_gone_is_said_to_be_gone() {
 }
 
 /// A file by multipart upload.
-fn upload(gateway: &Gateway) -> Ask {
+pub fn upload(gateway: &Gateway) -> Ask {
     let form = "--edge\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n\
                 --edge\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--edge--\r\n";
     Ask::new(gateway.url("/v1/files"), json!({}))

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::telemetry::trace::Traced;
 
-fn done(session: u128, parent: Option<u128>, at: u64, hashes: &[u64]) -> Option<Box<Done>> {
+fn done(session: u128, parent: Option<u128>, at: u64, hashes: &[u64]) -> Box<Done> {
     let points = (1..)
         .zip(hashes)
         .map(|(n, &hash)| PrefixPoint {
@@ -24,7 +24,7 @@ fn done(session: u128, parent: Option<u128>, at: u64, hashes: &[u64]) -> Option<
         points,
         at: Moment::from_millis(at),
     };
-    Some(Box::new(Done { asked, output: 7, over: Moment::from_millis(at + 500) }))
+    Box::new(Done { asked, output: 7, over: Moment::from_millis(at + 500) })
 }
 
 fn lines(mut writer: Writer<Vec<u8>>) -> Vec<Value> {
@@ -39,11 +39,11 @@ fn lines_stand_in_the_order_of_beginnings_and_turns_have_no_gaps() {
     for number in 0..4 {
         writer.take(Event::Began(number));
     }
-    writer.take(Event::Over(3, done(1, None, 4_000, &[1, 2, 9])));
-    writer.take(Event::Over(2, done(2, Some(1), 3_000, &[5])));
+    writer.take(Event::Over(3, Some(done(1, None, 4_000, &[1, 2, 9]))));
+    writer.take(Event::Over(2, Some(done(2, Some(1), 3_000, &[5]))));
     assert!(writer.out.is_empty(), "an earlier one is not over");
     writer.take(Event::Over(1, None));
-    writer.take(Event::Over(0, done(1, None, 1_000, &[1, 2, 3, 4])));
+    writer.take(Event::Over(0, Some(done(1, None, 1_000, &[1, 2, 3, 4]))));
     let lines = lines(writer);
     let column = |name: &str| lines.iter().map(|line| line[name].clone()).collect::<Vec<_>>();
     assert_eq!(column("at"), [0.0, 2.0, 3.0]);
@@ -64,7 +64,7 @@ fn a_full_file_ends_with_a_whole_line() {
     let mut writer = Writer::new(Vec::new(), 400, 1);
     for number in 0..10 {
         writer.take(Event::Began(number));
-        writer.take(Event::Over(number, done(u128::from(number), None, number, &[number])));
+        writer.take(Event::Over(number, Some(done(u128::from(number), None, number, &[number]))));
     }
     assert!(writer.out.len() <= 400 && writer.out.ends_with(b"\n"));
     assert!((1..4).contains(&lines(writer).len()));
@@ -76,7 +76,7 @@ fn one_that_never_ends_does_not_hold_up_the_others_for_ever() {
     writer.take(Event::Began(0));
     for number in 1..=WAITING as u64 {
         writer.take(Event::Began(number));
-        writer.take(Event::Over(number, done(1, None, number, &[1])));
+        writer.take(Event::Over(number, Some(done(1, None, number, &[1]))));
     }
     assert!(writer.waiting.is_empty());
     assert_eq!(lines(writer).len(), WAITING);
