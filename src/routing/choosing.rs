@@ -161,7 +161,8 @@ impl Choosing {
         &self,
         (result, reason): (AffinityResult, AffinityReason),
     ) -> (AffinityResult, AffinityReason) {
-        let coalesced = self.parked && reason != AffinityReason::HardPin;
+        // A leader that failed has made nothing warm.
+        let coalesced = self.parked && result == AffinityResult::Hit && reason != AffinityReason::HardPin;
         (result, if coalesced { AffinityReason::Coalesced } else { reason })
     }
 }

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use super::{super::testkit::*, *};
 use crate::{
     routing::{Choosing, Policy, Prompt, RouterParams, Tried},
+    types::SessionKey,
     upstream::{Draw, Failure, KeyTrouble, Pool, ProviderParams, RoutingMode, testing},
 };
 
@@ -252,6 +253,28 @@ fn after_a_restart_a_conversation_that_goes_on_is_looked_for_at_its_rendezvous_h
         assert_ne!(gone(kit.decide(&Ask { has_history: false, ..ask }, at(1))).0.name().as_str(), home);
         kit.get(&home).readmit(at(1));
     }
+}
+
+#[test]
+fn who_has_turns_elsewhere_is_looked_for_at_its_rendezvous_home_from_then_on() {
+    let kit = three();
+    let home = kit.ring.nodes().best(1, |_| true).unwrap().endpoint.name().to_string();
+    let away = others(&kit, &home).remove(0);
+    let mut talk = Talk::new(1);
+    kit.start_with(Some(1), &talk.prompt(), kit.get(&away), Result_::New, at(1)).answered();
+    talk = talk.next();
+    let says = |talk: &Talk| talk.prompt();
+    let prompt = says(&talk);
+    let next = Ask { has_history: true, ..kit.says(1, &prompt) };
+    assert_eq!(gone(kit.decide(&next, at(2))).0.name().as_str(), away, "the next turn");
+    // Three turns later: the two between went through another gateway.
+    talk = talk.next().next();
+    let prompt = says(&talk);
+    let later = Ask { has_history: true, ..kit.says(1, &prompt) };
+    let (endpoint, result, _) = gone(kit.decide(&later, at(3)));
+    assert_eq!((endpoint.name().as_str(), result), (home.as_str(), Result_::Hit));
+    kit.start_with(Some(1), &prompt, &endpoint, result, at(3)).answered();
+    assert!(kit.policy.memory().sessions.known(SessionKey(1)).unwrap().strays);
 }
 
 #[test]
