@@ -23,7 +23,8 @@ use crate::{routing::CostParams, sim::Model, upstream::Cooling};
 pub struct Small {
     /// Tokens that one token stands for. No prefix that matters may come to lie below what a model caches.
     pub grain: u64,
-    /// Of each agent the turns that would begin within this time, if nobody were ever kept waiting.
+    /// Of each agent the turns that would begin within this time, if nobody were ever kept waiting. All
+    /// agents begin in the first three quarters of it.
     pub within: Duration,
 }
 
@@ -33,6 +34,7 @@ impl Scenario {
     pub fn small(&self, small: Small, model: &'static Model, seed: u64) -> (Trace, Conditions) {
         let grain = small.grain.max(1);
         let mut trace = self.trace(model, seed);
+        trace.gather(small.within * 3 / 4);
         trace.cut(small.within, &|turn| usual_time(turn.output));
         trace.coarsen(grain);
         let mut conditions = Conditions { grain, ..self.conditions() };
@@ -105,7 +107,8 @@ mod tests {
         let coarse = tight.small(SMALL, model, 1);
         let fine = tight.small(Small { grain: 1, ..SMALL }, model, 1);
         assert_eq!(coarse.0.requests(), fine.0.requests());
-        assert!(coarse.0.requests() > 500 && coarse.0.requests() < tight.trace(model, 1).requests() / 3);
+        let (small, whole) = (coarse.0.requests(), tight.trace(model, 1).requests());
+        assert!(small > 400 && small < whole / 5, "{small} of {whole}");
         for policy in [Policy::Warmkey, Policy::Oracle5m, Policy::Rendezvous] {
             let run = |(trace, conditions): &(Trace, Conditions)| -> Outcome {
                 policy.run(trace, conditions, 1, &|| {})

@@ -197,6 +197,15 @@ impl Trace {
         at
     }
 
+    /// Has everybody begin within so long.
+    pub(super) fn gather(&mut self, within: Duration) {
+        let last = self.agents.iter().map(|agent| agent.start).max().unwrap_or_default();
+        if last > within {
+            let share = within.div_duration_f64(last);
+            self.agents.iter_mut().for_each(|agent| agent.start = agent.start.mul_f64(share));
+        }
+    }
+
     /// Makes so many tokens one. Each block keeps one at least.
     pub(super) fn coarsen(&mut self, grain: u64) {
         for agent in &mut self.agents {
