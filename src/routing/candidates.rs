@@ -42,6 +42,8 @@ const SUSPECT_STEP: Duration = Duration::from_millis(200);
 const SUSPECT_WAIT: Duration = Duration::from_secs(2);
 /// Of a conversation that we do not know, so much is expected to be warm at its rendezvous home.
 const PRIOR: f64 = 0.8;
+/// Below this utilisation an account has room for everybody who is there.
+const ROOMY: f64 = 0.5;
 /// Dollars: a larger prompt than the account's whole limit is sent only when there is nowhere else.
 const NEVER: f64 = 10.0;
 /// Dollars for a place lower in the rendezvous order: replicas agree on ties.
@@ -145,11 +147,17 @@ impl<'a, 'n> Candidates<'a, 'n> {
         let expected = self.list.iter().map(|candidate| candidate.facts.warm).max().unwrap_or(0);
         let warmest = self.warmest().max(expected).max(self.ask.prompt.tokens / 2 + 1);
         self.list.iter().any(|candidate| {
+            let facts = &candidate.facts;
+            // Where nothing of a prompt can be cached, its home is as good as any while there is room.
+            let stays = facts.is_home
+                && self.ask.prompt.probes().is_empty()
+                && facts.utilisation < ROOMY
+                && self.known.is_some_and(|known| known.home.is_warm(self.now));
             candidate.is_open()
                 && !candidate.never
-                && !candidate.facts.refuses_thinking
-                && candidate.facts.warm >= warmest
-                && !self.comes_to(candidate.node, candidate.facts.warm)
+                && !facts.refuses_thinking
+                && (stays || facts.warm >= warmest)
+                && !self.comes_to(candidate.node, facts.warm)
         })
     }
 
