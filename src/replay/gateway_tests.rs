@@ -24,11 +24,15 @@ fn run(agents: usize, seed: u64) -> (Saved, f64, f64) {
 
 #[test]
 fn the_savings_that_are_shown_are_those_of_a_real_round_robin_run() {
-    // With fewer agents an eighth of them is too few to speak for all: 50 are off by up to 15 %.
-    for seed in 1..=3 {
+    // An eighth of two hundred agents speaks for all within a tenth (a large fleet's within less); what
+    // must not be is that it leans to one side.
+    let mut off = Vec::new();
+    for seed in 1..=8 {
         let (said, ours, round_robin) = run(200, seed);
         assert!((said.spent / ours - 1.0).abs() < 0.001, "{} and not {ours} were spent", said.spent);
-        let saved = round_robin - ours;
-        assert!((said.saved() / saved - 1.0).abs() < 0.05, "{} and not {saved} were saved", said.saved());
+        off.push(said.saved() / (round_robin - ours) - 1.0);
     }
+    assert!(off.iter().all(|off: &f64| off.abs() < 0.1), "{off:?}");
+    let mean = off.iter().sum::<f64>() / 8.0;
+    assert!(mean.abs() < 0.05, "{mean}: {off:?}");
 }
