@@ -28,7 +28,7 @@ use crate::{
     upstream::{Availability, Endpoint, Need},
 };
 
-/// The knobs of [`Pinned`].
+/// The knobs of pinned routing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PinnedParams {
     /// How long a request may wait for its endpoint's limits, in all.
