@@ -45,6 +45,8 @@ export function assertStayedHome(turns) {
   assert.ok(endpoints[0]);
   assert.equal(new Set(endpoints).size, 1, `${endpoints}`);
   const affinities = all("x-warmkey-affinity").map((value) => value.split(";")[0].trim());
-  assert.deepEqual(affinities, ["new", ...Array(turns.length - 1).fill("hit")]);
+  // Another conversation may have begun with the very same prompt: then it is warm already.
+  assert.ok(["new", "hit"].includes(affinities[0]), affinities[0]);
+  assert.deepEqual(affinities.slice(1), Array(turns.length - 1).fill("hit"));
   assert.equal(new Set(all("x-warmkey-session")).size, 1);
 }

@@ -96,7 +96,8 @@ def assert_stayed_home(seen: list) -> None:
     endpoints = [headers["x-warmkey-endpoint"] for headers in seen]
     assert len(set(endpoints)) == 1, endpoints
     affinities = [headers["x-warmkey-affinity"].split(";")[0].strip() for headers in seen]
-    assert affinities[0] == "new", affinities
+    # Another conversation may have begun with the very same prompt: then it is warm already.
+    assert affinities[0] in {"new", "hit"}, affinities
     assert set(affinities[1:]) == {"hit"}, affinities
     assert len({headers["x-warmkey-session"] for headers in seen}) == 1
     ids = [headers["x-warmkey-request-id"] for headers in seen]
