@@ -17,7 +17,7 @@ use std::{
 use crate::{
     clock::UnixTime,
     metering::PriceList,
-    routing::{Policy, Rings, Weights},
+    routing::{CostParams, PinnedParams, Policy, Rings, RouterParams, Weights},
     session::SessionParams,
     telemetry::LogParams,
     types::{CallerName, KeyDigest, Secret, TenantId},
@@ -136,7 +136,7 @@ pub struct Hold {
 /// Placement, waiting, and the sizes of what is remembered.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RoutingParams {
-    /// How long a request may wait for an account, in all.
+    /// How long a request waits for an account by choice.
     pub wait_max: Duration,
     /// What the terms of the cost weigh.
     pub weights: Weights,
@@ -171,6 +171,26 @@ impl Default for RoutingParams {
             objects: 100_000,
             forensics: 32 << 20,
             session_idle: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl RoutingParams {
+    /// What the router is told.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a checked ratio of a few units"
+    )]
+    pub fn router(&self) -> RouterParams {
+        let load_percent = (self.headroom * 100.0).round() as u32;
+        RouterParams {
+            cost: CostParams { wait_max: self.wait_max, weights: self.weights },
+            pinned: PinnedParams { wait_max: self.wait_max, load_percent },
+            max_waiters: self.max_waiting,
+            max_sessions: self.sessions,
+            max_prefixes: self.prefixes,
         }
     }
 }

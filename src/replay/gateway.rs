@@ -22,8 +22,8 @@ use crate::{
     config::{self, Config, Host},
     dialect::{TtlAsked, UpstreamFault},
     routing::{
-        Ask, Choosing, CostParams, Decision, Failed, InputFacts, Leader, Next, PinnedParams, Policy, Price,
-        Prompt, PromptFacts, Rings, Router, RouterParams, Start, Tried, Turn, TurnFacts, USUAL_RATES,
+        Ask, Choosing, Decision, Failed, InputFacts, Leader, Next, Policy, Price,
+        Prompt, PromptFacts, Rings, Router, Start, Tried, Turn, TurnFacts, USUAL_RATES,
         after_failure,
     },
     sim::{Account, Refused, Ttl},
@@ -119,7 +119,7 @@ impl Gateway {
     ) -> Option<Self> {
         let config = configuration(&conditions.accounts, listed, model, conditions.grain)?;
         let (pool, models, rings) = assemble(&config, None)?;
-        let policy = Router::new(&params(&config));
+        let policy = Router::new(&config.routing.router());
         let places = conditions
             .accounts
             .iter()
@@ -166,7 +166,7 @@ impl Gateway {
         let warm = self.policy.memory().warm.dump(now, unix);
         let Some((pool, models, rings)) = assemble(&self.config, None) else { return };
         (self.pool, self.models, self.rings) = (pool, models, rings);
-        self.policy = Router::new(&params(&self.config));
+        self.policy = Router::new(&self.config.routing.router());
         self.policy.sessions().restore(&sessions, |name| self.pool.endpoint(name).cloned(), now, unix);
         self.policy.memory().warm.restore(&warm, now, unix);
         self.hear(&told, Duration::ZERO, now);
@@ -570,24 +570,6 @@ fn assemble(config: &Config, old: Option<&Pool>) -> Option<(Arc<Pool>, ModelTabl
     let models = ModelTable::build(config.models.clone(), &pool).ok()?;
     let rings = Rings::build(&pool, &models);
     Some((Arc::new(pool), models, rings))
-}
-
-/// As `server` lowers them.
-fn params(config: &Config) -> RouterParams {
-    let routing = &config.routing;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a checked ratio of a few units"
-    )]
-    let load_percent = (routing.headroom * 100.0).round() as u32;
-    RouterParams {
-        cost: CostParams { wait_max: routing.wait_max, weights: routing.weights },
-        pinned: PinnedParams { wait_max: routing.wait_max, load_percent },
-        max_waiters: routing.max_waiting,
-        max_sessions: routing.sessions,
-        max_prefixes: routing.prefixes,
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     live::{Buffers, Decisions, Flights, Keeper, Live},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
-    routing::{CostParams, PinnedParams, Policy, Rings, Router, RouterParams},
+    routing::{Policy, Rings, Router},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
     snapshot::{Callers, SimParams, Snapshot},
@@ -70,24 +70,6 @@ fn prices(config: &Config) -> PriceList {
             .collect(),
     };
     PriceList::new(config.prices.iter().map(entry).collect())
-}
-
-/// What the policy is told.
-pub(super) fn policy(config: &Config) -> RouterParams {
-    let routing = &config.routing;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a checked ratio of a few units"
-    )]
-    let load_percent = (routing.headroom * 100.0).round() as u32;
-    RouterParams {
-        cost: CostParams { wait_max: routing.wait_max, weights: routing.weights },
-        pinned: PinnedParams { wait_max: routing.wait_max, load_percent },
-        max_waiters: routing.max_waiting,
-        max_sessions: routing.sessions,
-        max_prefixes: routing.prefixes,
-    }
 }
 
 /// Everything that outlives a reload.

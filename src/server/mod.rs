@@ -103,7 +103,7 @@ async fn run(
         }
         None => None,
     };
-    let policy = Arc::new(Router::new(&build::policy(&config)));
+    let policy = Arc::new(Router::new(&config.routing.router()));
     let live = Arc::new(build::live(&config, &policy)?);
     state::restore(&live, config.server.state_file.as_deref());
     let upstreams = Arc::new(Upstreams::new(build::POOLED));

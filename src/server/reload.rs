@@ -135,7 +135,7 @@ fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Ar
         return None;
     }
     // The same sessions, under the new knobs.
-    let policy = Arc::new(policy.with_params(&build::policy(&config)));
+    let policy = Arc::new(policy.with_params(&config.routing.router()));
     match build::snapshot(&config, Some(&old.pool), &policy) {
         Ok(snapshot) => {
             live.snapshot.store(Arc::new(snapshot));
