@@ -22,9 +22,8 @@ use crate::{
     config::{self, Config, Host},
     dialect::{TtlAsked, UpstreamFault},
     routing::{
-        Ask, Choosing, Decision, Failed, InputFacts, Leader, Next, Policy, Price,
-        Prompt, PromptFacts, Rings, Router, Start, Tried, Turn, TurnFacts, USUAL_RATES,
-        after_failure,
+        Ask, Choosing, Decision, Failed, InputFacts, Leader, Next, Policy, Price, Prompt, PromptFacts, Rings,
+        Router, Start, Tried, Turn, TurnFacts, USUAL_RATES, after_failure,
     },
     sim::{Account, Refused, Ttl},
     types::{

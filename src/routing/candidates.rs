@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 use super::{
-    policy::Ask,
+    policy::{Ask, SUSPECT_STEP, SUSPECT_WAIT},
     rendezvous::{Node, Nodes},
     score::{Facts, Terms, Weights},
     sessions::Known,
@@ -36,10 +36,6 @@ const COUNTED: usize = 64;
 /// So many sessions may share an account whatever their number: to spread a handful buys little
 /// safety and writes what they have in common once more for each account.
 const FEW: u64 = 8;
-/// A suspect key is checked within moments: whoever is warm there looks again this often ..
-const SUSPECT_STEP: Duration = Duration::from_millis(200);
-/// .. for this long.
-const SUSPECT_WAIT: Duration = Duration::from_secs(2);
 /// Of a conversation that we do not know, so much is expected to be warm at its rendezvous home.
 const PRIOR: f64 = 0.8;
 /// Below this utilisation an account has room for everybody who is there.
@@ -200,7 +196,8 @@ impl<'a, 'n> Candidates<'a, 'n> {
             .filter_map(|n| {
                 let at = self.ask.seed.rotate_left(23).wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
                 let node = all.get(usize::try_from(at % count).ok()?)?;
-                can_serve(self.ask, node, self.now).then(|| (self.outlook(node, 0).utilisation, node))
+                can_serve(self.ask, node, self.now)
+                    .then(|| (self.outlook(node, &self.need(0)).utilisation, node))
             })
             .collect();
         sample.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -221,12 +218,16 @@ impl<'a, 'n> Candidates<'a, 'n> {
         }
     }
 
-    fn outlook(&self, node: &Node, warm: u32) -> Outlook {
+    /// What the request takes where so much of it is warm.
+    fn need(&self, warm: u32) -> Need {
         let tokens = u64::from(self.ask.prompt.tokens);
-        let need = Need { input: tokens, cached: u64::from(warm).min(tokens) };
+        Need { input: tokens, cached: u64::from(warm).min(tokens) }
+    }
+
+    fn outlook(&self, node: &Node, need: &Need) -> Outlook {
         // Who waits at another queue is a newcomer here.
         let who = self.place.map_or(Standing::New(self.ask.flow), Standing::Waiting);
-        node.endpoint.outlook(self.ask.lane, &need, who, self.now)
+        node.endpoint.outlook(self.ask.lane, need, who, self.now)
     }
 
     /// Weighs `node`, if it can serve the request at all. Whether it is among the candidates now.
@@ -243,7 +244,8 @@ impl<'a, 'n> Candidates<'a, 'n> {
         let here = self.found.iter().find(|warmth| warmth.domain == domain);
         let warm = here.map_or(0, |warmth| warmth.tokens).max(self.expected(node));
         let Some(closed) = self.closed(node, warm, is_home) else { return false };
-        let outlook = self.outlook(node, warm);
+        let need = self.need(warm);
+        let outlook = self.outlook(node, &need);
         let (loses_thinking, refuses_thinking) = self.thinking(node);
         let facts = Facts {
             warm,
@@ -257,12 +259,11 @@ impl<'a, 'n> Candidates<'a, 'n> {
             refuses_thinking,
         };
         let terms = facts.weigh(&ask.price, self.weights);
-        let tokens = u64::from(ask.prompt.tokens);
         self.list.push(Candidate {
             node,
             facts,
             terms,
-            need: Need { input: tokens, cached: u64::from(warm).min(tokens) },
+            need,
             never: outlook.never,
             pending: here.and_then(|warmth| warmth.pending.clone()),
             extra: rank + if outlook.never { NEVER } else { 0.0 },
@@ -380,6 +381,5 @@ fn sessions(node: &Node) -> u64 {
 /// It is open, or its limits will open it.
 fn can_serve(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
     let available = node.endpoint.availability(ask.lane, now);
-    let open = matches!(available, Availability::Ready | Availability::HalfOpen);
-    (open || available.reopens().is_some()) && !ask.rules_out(&node.endpoint)
+    (available.is_good() || available.reopens().is_some()) && !ask.rules_out(&node.endpoint)
 }

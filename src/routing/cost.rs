@@ -17,7 +17,7 @@ use super::{
     policy::{Ask, Decision, Verdict},
     record::{Record, Weighed},
     rendezvous::{Node, Nodes},
-    score::Weights,
+    score::{PREFILL_PER_SECOND, Weights},
     sessions::Known,
     warm::Leader,
 };
@@ -30,7 +30,8 @@ use crate::{
 /// The knobs of routing by cost.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct CostParams {
-    /// How long a request may wait in all: for limits, or behind a leader.
+    /// How long a request waits by choice: for limits, or behind a leader. Before it is refused it waits
+    /// up to three times as long.
     pub wait_max: Duration,
     /// What the terms weigh.
     pub weights: Weights,
@@ -47,8 +48,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Seconds until a provider's first byte, without what the prompt adds: for the guess at how long a
 /// leader takes.
 const FIRST_BYTE: f64 = 0.9;
-/// Uncached tokens a second.
-const PREFILL: f64 = 12_000.0;
 
 pub(super) struct Cost {
     pub(super) params: CostParams,
@@ -122,7 +121,9 @@ impl Asked<'_> {
             }
         };
         let decision = if taken.is_open() {
-            self.parked(taken).unwrap_or_else(|| self.go(taken, candidates))
+            self.parked(taken).unwrap_or_else(|| {
+                Decision::go(self.ask, &taken.node.endpoint, self.affinity(taken, candidates), self.now)
+            })
         } else {
             let endpoint = Arc::clone(&taken.node.endpoint);
             Decision::Wait { endpoint, until: self.now + taken.facts.wait }
@@ -145,29 +146,11 @@ impl Asked<'_> {
         if !self.ask.may_wait || left.is_zero() || self.ask.pin.is_some() {
             return None;
         }
-        let all = FIRST_BYTE + f64::from(*tokens) / PREFILL;
+        let all = FIRST_BYTE + f64::from(*tokens) / PREFILL_PER_SECOND;
         let rest = (all - self.now.since(leader.started()).as_secs_f64()).max(FIRST_BYTE / 3.0);
         let worth = f64::from(gain) * self.ask.price.premium();
         (worth > self.params.weights.delay * rest)
             .then(|| Decision::Park { leader: Arc::<Leader>::clone(leader), until: self.now + left })
-    }
-
-    fn go(&self, taken: &Candidate<'_>, candidates: &Candidates<'_, '_>) -> Decision {
-        let ask = self.ask;
-        let name = taken.node.endpoint.name();
-        let elsewhere = !ask.tried.is_empty() && ask.tried.iter().all(|tried| tried.endpoint != *name);
-        if elsewhere && !taken.node.endpoint.provider().budget.withdraw(self.now) {
-            let limited = ask.tried.last().is_some_and(|tried| tried.rate_limited);
-            let reason = if limited { Reason::RateLimited } else { Reason::NoEndpoint };
-            return Decision::Deny { reason, retry_after: 1 };
-        }
-        let endpoint = Arc::clone(&taken.node.endpoint);
-        let affinity = self.affinity(taken, candidates);
-        if affinity.0 == AffinityResult::Moved {
-            Decision::Move { endpoint, affinity }
-        } else {
-            Decision::Go { endpoint, affinity }
-        }
     }
 
     fn affinity(
@@ -216,10 +199,10 @@ impl Asked<'_> {
             return if limited { AffinityReason::RateLimited } else { AffinityReason::Cheaper };
         }
         match node.endpoint.availability(self.ask.lane, self.now) {
-            Availability::Quarantined | Availability::Drained | Availability::SuspectBusy => {
-                AffinityReason::Withdrawn
-            }
-            Availability::Suspect => AffinityReason::Withdrawn,
+            Availability::Quarantined
+            | Availability::Drained
+            | Availability::SuspectBusy
+            | Availability::Suspect => AffinityReason::Withdrawn,
             Availability::Short { .. } | Availability::Paced { .. } | Availability::Cooling { .. } => {
                 AffinityReason::RateLimited
             }
@@ -247,7 +230,7 @@ impl Asked<'_> {
             let need = Need { input: u64::from(ask.prompt.tokens), cached: 0 };
             return Verdict::new(Decision::Go { endpoint, affinity: (result, reason) }, need);
         }
-        let ends = |node: &Node| ends(node.endpoint.availability(ask.lane, self.now), self.now);
+        let ends = |node: &Node| Some(self.now.until(node.endpoint.availability(ask.lane, self.now).ends()?));
         let own = ask.pin.map(|pin| Endpoint::id_of(pin.as_str()));
         let soonest = self
             .nodes
@@ -266,9 +249,7 @@ impl Asked<'_> {
     }
 
     fn deny(reason: Reason, after: Duration) -> Verdict {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        let retry_after = u32::try_from(seconds.clamp(1, 60)).unwrap_or(60);
-        Verdict::new(Decision::Deny { reason, retry_after }, Need::default())
+        Verdict::new(Decision::deny(reason, after), Need::default())
     }
 
     fn record(&self, list: &[Candidate<'_>], chosen: Option<usize>) -> Record {
@@ -281,24 +262,6 @@ impl Asked<'_> {
             terms: candidate.terms,
         };
         Record { tokens: self.ask.prompt.tokens, candidates: list.iter().map(weighed).collect(), chosen }
-    }
-}
-
-/// When a state that is not about limits may end.
-fn ends(state: Availability, now: Moment) -> Option<Duration> {
-    match state {
-        Availability::FailureOpen { until } | Availability::Barred { until } => Some(now.until(until)),
-        // Decided within moments.
-        Availability::TrialBusy | Availability::SuspectBusy => Some(Duration::ZERO),
-        Availability::Ready
-        | Availability::HalfOpen
-        | Availability::Suspect
-        | Availability::Short { .. }
-        | Availability::Paced { .. }
-        | Availability::Cooling { .. }
-        | Availability::Unhealthy
-        | Availability::Quarantined
-        | Availability::Drained => None,
     }
 }
 

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 
 use super::{
     entry::Place,
-    policy::{Ask, Decision, Verdict},
+    policy::{Ask, Decision, SUSPECT_STEP, SUSPECT_WAIT, Verdict},
     rendezvous::{Node, Nodes},
     sessions::{Known, SessionTable},
 };
@@ -42,11 +42,6 @@ impl Default for PinnedParams {
         Self { wait_max: Duration::from_secs(10), load_percent: 110 }
     }
 }
-
-/// A suspect key is checked within moments: a warm session looks again this often ..
-const SUSPECT_STEP: Duration = Duration::from_millis(200);
-/// .. for this long.
-const SUSPECT_WAIT: Duration = Duration::from_secs(2);
 
 /// Sessions stay where they are warm.
 pub(super) struct Pinned {
@@ -72,7 +67,7 @@ impl Pinned {
             Availability::Ready | Availability::HalfOpen | Availability::Suspect => {
                 let waited = ask.waited > Duration::ZERO;
                 let reason = if waited { AffinityReason::Waited } else { AffinityReason::Warm };
-                return go(node, AffinityResult::Hit, reason);
+                return Decision::at(&node.endpoint, (AffinityResult::Hit, reason));
             }
             Availability::Paced { until }
             | Availability::Cooling { until }
@@ -112,13 +107,13 @@ impl Pinned {
             nodes.best(ask.seed, |node| usable(node) && node.endpoint.cache_domain() == place.cache)
         };
         if let Some(node) = shares(&known.home) {
-            return fall_back(ask, node, (AffinityResult::Hit, why), now);
+            return Decision::go(ask, &node.endpoint, (AffinityResult::Hit, why), now);
         }
         let prior = known.prior.as_ref().filter(|prior| prior.is_warm(now));
         let warm_too = prior
             .and_then(|prior| nodes.by_id(prior.id).filter(|node| usable(node)).or_else(|| shares(prior)));
         match warm_too.or_else(|| self.place(ask, nodes, Some(home), now)) {
-            Some(node) => fall_back(ask, node, (AffinityResult::Moved, why), now),
+            Some(node) => Decision::go(ask, &node.endpoint, (AffinityResult::Moved, why), now),
             None => self.nowhere(ask, nodes, now),
         }
     }
@@ -138,7 +133,7 @@ impl Pinned {
         {
             let available = node.endpoint.availability(ask.lane, now);
             if available.usable() {
-                return fall_back(ask, node, (AffinityResult::New, reason), now);
+                return Decision::go(ask, &node.endpoint, (AffinityResult::New, reason), now);
             }
             if let Some(wait) =
                 available.reopens().and_then(|until| wait(ask, node, until, self.params.wait_max, now))
@@ -147,7 +142,7 @@ impl Pinned {
             }
         }
         match self.place(ask, nodes, None, now) {
-            Some(node) => fall_back(ask, node, (AffinityResult::New, reason), now),
+            Some(node) => Decision::go(ask, &node.endpoint, (AffinityResult::New, reason), now),
             None => self.nowhere(ask, nodes, now),
         }
     }
@@ -162,12 +157,12 @@ impl Pinned {
         }
         let available = node.endpoint.availability(ask.lane, now);
         if available.usable() {
-            return go(node, AffinityResult::Hit, AffinityReason::HardPin);
+            return Decision::at(&node.endpoint, (AffinityResult::Hit, AffinityReason::HardPin));
         }
         let (until, most) = match available.reopens() {
             Some(until) => (until, self.params.wait_max),
             None if available == Availability::SuspectBusy => (now + SUSPECT_STEP, SUSPECT_WAIT),
-            None => return deny(Reason::NoEndpoint, ends(available), now),
+            None => return deny(Reason::NoEndpoint, available.ends(), now),
         };
         wait(ask, node, until, most, now).unwrap_or_else(|| deny(Reason::RateLimited, Some(until), now))
     }
@@ -205,7 +200,7 @@ impl Pinned {
                 deny(reason, Some(until), now)
             });
         }
-        deny(Reason::NoEndpoint, states.iter().filter_map(|(_, state)| ends(*state)).min(), now)
+        deny(Reason::NoEndpoint, states.iter().filter_map(|(_, state)| state.ends()).min(), now)
     }
 }
 
@@ -230,36 +225,9 @@ impl Pinned {
     }
 }
 
-/// Goes to `node`; when the request failed elsewhere before, within its provider's budget.
-fn fall_back(
-    ask: &Ask<'_>,
-    node: &Node,
-    affinity: (AffinityResult, AffinityReason),
-    now: Moment,
-) -> Decision {
-    let name = node.endpoint.name();
-    let elsewhere = !ask.tried.is_empty() && ask.tried.iter().all(|tried| tried.endpoint != *name);
-    if elsewhere && !node.endpoint.provider().budget.withdraw(now) {
-        let limited = ask.tried.last().is_some_and(|tried| tried.rate_limited);
-        let reason = if limited { Reason::RateLimited } else { Reason::NoEndpoint };
-        return Decision::Deny { reason, retry_after: 1 };
-    }
-    go(node, affinity.0, affinity.1)
-}
-
-fn go(node: &Node, result: AffinityResult, reason: AffinityReason) -> Decision {
-    let endpoint = Arc::clone(&node.endpoint);
-    if result == AffinityResult::Moved {
-        Decision::Move { endpoint, affinity: (result, reason) }
-    } else {
-        Decision::Go { endpoint, affinity: (result, reason) }
-    }
-}
-
+/// Until an opening at `until`; as long as may be where none is known.
 fn deny(reason: Reason, until: Option<Moment>, now: Moment) -> Decision {
-    let wait = until.map_or(Duration::from_secs(60), |until| now.until(until));
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    Decision::Deny { reason, retry_after: u32::try_from(seconds.clamp(1, 60)).unwrap_or(60) }
+    Decision::deny(reason, until.map_or(Duration::from_secs(60), |until| now.until(until)))
 }
 
 /// `None` when that is too long, or too many wait already.
@@ -270,32 +238,13 @@ fn wait(ask: &Ask<'_>, node: &Node, until: Moment, most: Duration, now: Moment) 
     Some(Decision::Wait { endpoint: Arc::clone(&node.endpoint), until })
 }
 
-/// When a state that is not about limits may end.
-fn ends(state: Availability) -> Option<Moment> {
-    match state {
-        Availability::FailureOpen { until } | Availability::Barred { until } => Some(until),
-        // Decided within moments.
-        Availability::TrialBusy | Availability::SuspectBusy => Some(Moment::ZERO),
-        Availability::Ready
-        | Availability::HalfOpen
-        | Availability::Suspect
-        | Availability::Paced { .. }
-        | Availability::Cooling { .. }
-        | Availability::Short { .. }
-        | Availability::Unhealthy
-        | Availability::Quarantined
-        | Availability::Drained => None,
-    }
-}
-
 fn is_usable(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
     node.endpoint.availability(ask.lane, now).usable() && !ask.rules_out(&node.endpoint)
 }
 
 /// Usable, and nothing speaks against its key.
 fn is_good(ask: &Ask<'_>, node: &Node, now: Moment) -> bool {
-    let available = node.endpoint.availability(ask.lane, now);
-    matches!(available, Availability::Ready | Availability::HalfOpen) && !ask.rules_out(&node.endpoint)
+    node.endpoint.availability(ask.lane, now).is_good() && !ask.rules_out(&node.endpoint)
 }
 
 /// How many warm sessions each rate domain may hold before new ones go elsewhere.

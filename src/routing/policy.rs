@@ -27,6 +27,11 @@ use crate::{
     upstream::{Endpoint, Flow, Lane, Need, Reservation},
 };
 
+/// A suspect key is checked within moments: whoever is warm there looks again this often ..
+pub(super) const SUSPECT_STEP: Duration = Duration::from_millis(200);
+/// .. for this long.
+pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(2);
+
 /// An endpoint that this request has tried.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tried {
@@ -132,6 +137,41 @@ pub enum Decision {
         /// Seconds after which it is worth trying again, 1 to 60.
         retry_after: u32,
     },
+}
+
+impl Decision {
+    /// There, if the request has not failed elsewhere before, or as often as its provider's retry budget
+    /// allows.
+    pub(super) fn go(
+        ask: &Ask<'_>,
+        endpoint: &Arc<Endpoint>,
+        affinity: (AffinityResult, AffinityReason),
+        now: Moment,
+    ) -> Self {
+        let name = endpoint.name();
+        let elsewhere = !ask.tried.is_empty() && ask.tried.iter().all(|tried| tried.endpoint != *name);
+        if elsewhere && !endpoint.provider().budget.withdraw(now) {
+            let limited = ask.tried.last().is_some_and(|tried| tried.rate_limited);
+            let reason = if limited { Reason::RateLimited } else { Reason::NoEndpoint };
+            return Self::Deny { reason, retry_after: 1 };
+        }
+        Self::at(endpoint, affinity)
+    }
+
+    /// There, in any case.
+    pub(super) fn at(endpoint: &Arc<Endpoint>, affinity: (AffinityResult, AffinityReason)) -> Self {
+        let endpoint = Arc::clone(endpoint);
+        match affinity.0 {
+            AffinityResult::Moved => Self::Move { endpoint, affinity },
+            AffinityResult::Hit | AffinityResult::New => Self::Go { endpoint, affinity },
+        }
+    }
+
+    /// Nowhere; worth trying again after so long, in whole seconds from 1 to 60.
+    pub(super) fn deny(reason: Reason, after: Duration) -> Self {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        Self::Deny { reason, retry_after: u32::try_from(seconds.clamp(1, 60)).unwrap_or(60) }
+    }
 }
 
 /// A decision, and what it rests on.

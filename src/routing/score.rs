@@ -34,12 +34,13 @@ impl Default for Weights {
 }
 
 /// Uncached tokens that a provider reads a second, for the guess at a first token's delay.
-const PREFILL_PER_SECOND: f64 = 12_000.0;
+pub(super) const PREFILL_PER_SECOND: f64 = 12_000.0;
 /// A cold prompt of so many tokens and more pays the crowding term in full; half of it a quarter.
 const ROOM: f64 = 10_000.0;
 /// Dollars for an account that has refused the session's signed thinking: only when there is none else.
 const REFUSED: f64 = 10.0;
-/// Beyond this an account counts as full: the term grows without bound.
+/// Beyond this an account counts as full, and the term grows no further: at 98 % it would outweigh
+/// everything else, and keep accounts idle that are open.
 const FULL: f64 = 0.9;
 
 /// What a prompt's tokens cost, in dollars a token.

@@ -55,6 +55,30 @@ impl Availability {
         matches!(self, Self::Ready | Self::HalfOpen | Self::Suspect)
     }
 
+    /// A request may go there, and nothing speaks against its key.
+    #[must_use]
+    pub const fn is_good(self) -> bool {
+        matches!(self, Self::Ready | Self::HalfOpen)
+    }
+
+    /// When a state that is not about limits may end: zero for what is decided within moments.
+    #[must_use]
+    pub const fn ends(self) -> Option<Moment> {
+        match self {
+            Self::FailureOpen { until } | Self::Barred { until } => Some(until),
+            Self::TrialBusy | Self::SuspectBusy => Some(Moment::ZERO),
+            Self::Ready
+            | Self::HalfOpen
+            | Self::Suspect
+            | Self::Short { .. }
+            | Self::Paced { .. }
+            | Self::Cooling { .. }
+            | Self::Unhealthy
+            | Self::Quarantined
+            | Self::Drained => None,
+        }
+    }
+
     /// When its limits let the next request start: only for rate limits, the one state that is
     /// worth waiting for.
     #[must_use]
