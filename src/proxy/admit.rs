@@ -142,8 +142,9 @@ pub(crate) fn admit(
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
     let care = Plans::of(x, &who.model, &who.view, &upload.body);
-    care.foresee(x, &who.model, &mut who.view.settings);
-    let (prompt, price) = warmth::prompt(x, operation, &who, &care, ratios.input_tokens(x.request_bytes));
+    let foreseen = care.foresee(x, &who.model, &mut who.view.settings);
+    let tokens = ratios.input_tokens(x.request_bytes);
+    let (prompt, price) = warmth::prompt(x, operation, &who, &foreseen, tokens);
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
             x.live.links.learn_request(identity, now);

@@ -60,26 +60,33 @@ impl Plans {
         let plan = |add, long| Planned::new(view.plan_markers(MarkerCare { add, long }), view);
         let session = x.identity.as_ref().and_then(|identity| identity.key);
         let key = session.filter(|_| wants(|params| params.care.cache_key)).map(cache_key);
+        let lengthened = plan(false, long);
+        // Where nothing is lengthened, it goes as it came.
+        let came = if long { plan(false, false).care } else { lengthened.care.clone() };
         Self {
             marked: wants(|params| params.care.markers).then(|| plan(true, long)),
-            long: plan(false, long),
-            came: plan(false, false).care,
+            long: lengthened,
+            came,
             cache_key: key
                 .and_then(|key| Some((view.splice_cache_key(body, &key)?, xxh3_64(key.as_bytes())))),
         }
     }
 
-    /// Lets the choice know what the body will ask for. The endpoints of a model speak one family;
+    /// What the body will ask for, so that the choice can know it. The endpoints of a model speak one family;
     /// where their providers want other care, the first speaks for all.
-    pub(crate) fn foresee(&self, x: &mut Exchange, model: &Model, settings: &mut Settings) {
-        let Some(endpoint) = model.endpoints.first() else { return };
+    pub(crate) fn foresee(&self, x: &mut Exchange, model: &Model, settings: &mut Settings) -> Care {
+        let Some(endpoint) = model.endpoints.first() else { return Care::default() };
         let care = self.care(&endpoint.provider().params, true);
         x.ttl = care.ttl;
         settings.all = settings.all.wrapping_add(care.key_hash);
-        let points = x.identity.iter_mut().flat_map(|identity| &mut identity.chain.points);
-        for (at, point) in points.enumerate() {
-            point.breakpoint |= care.marks.iter().any(|(mark, _)| *mark == at);
+        if let Some(identity) = &mut x.identity {
+            for (at, _) in &care.marks {
+                if let Some(point) = identity.chain.points.get_mut(*at) {
+                    point.breakpoint = true;
+                }
+            }
         }
+        care
     }
 
     fn at(&self, provider: &ProviderParams) -> (&Planned, Option<&(Splice, u64)>) {

@@ -1,11 +1,35 @@
-//! Says aloud what a failure did to an endpoint, and has a suspect key checked. One place, so that the
-//! log has one voice and no path forgets the check.
+//! Says aloud what a failure did to an endpoint, and has a suspect key checked; and learns from the head of
+//! an answer. One place, so that the log has one voice and no path forgets either.
+
+use http::HeaderMap;
 
 use crate::{
-    clock::Moment,
+    clock::{self, Moment},
     live::Live,
-    upstream::{Effect, Endpoint, Failure},
+    snapshot::Snapshot,
+    telemetry::Metrics,
+    upstream::{Credentials, Effect, Endpoint, Failure, Slot},
 };
+
+/// Learns from an answer's head whose account it is and what is left of its limits. Call it before the
+/// answer is judged.
+pub(crate) fn hear(snapshot: &Snapshot, slot: &mut Slot, headers: &HeaderMap) {
+    let endpoint = slot.endpoint();
+    if endpoint.provider().params.credentials != Credentials::Gateway {
+        return;
+    }
+    if let Some(learned) = endpoint.learn(headers) {
+        if let Some(warning) = &learned.warning {
+            tracing::warn!(endpoint = %endpoint.name(), ?warning, "domain differs from configuration");
+        }
+        if learned.changed {
+            snapshot.rings.reweigh();
+        }
+    }
+    for lie in slot.note_headroom(headers, clock::unix_now(), clock::now()) {
+        Metrics::global().lied(lie.label());
+    }
+}
 
 /// Logs the effect of a failure, and asks for the check that it wants.
 pub(crate) fn tell(live: &Live, endpoint: &Endpoint, failure: &Failure, effect: &Effect, now: Moment) {

@@ -32,7 +32,6 @@ use crate::{
     routing::Start,
     session::{Rest, Sort},
     snapshot::Snapshot,
-    telemetry::Metrics,
     types::{
         AffinityResult, AttemptOutcome, AttemptRecord, CallerName, CareDone, Dialect, NanoUsd, Operation,
         Outcome, Reason, Usage,
@@ -315,13 +314,7 @@ async fn exchange(
 
 async fn read(x: &mut Exchange, slot: &mut Slot, answer: Answer) -> (AttemptOutcome, Option<u16>) {
     let endpoint = Arc::clone(slot.endpoint());
-    let head = &answer.head.headers;
-    if endpoint.learn(head).is_some_and(|learned| learned.changed) {
-        x.snapshot.rings.reweigh();
-    }
-    for lie in slot.note_headroom(head, clock::unix_now(), clock::now()) {
-        Metrics::global().lied(lie.label());
-    }
+    cooling::hear(&x.snapshot, slot, &answer.head.headers);
     let (head, body) = answer.drain().await;
     let now = clock::now();
     let status = head.status.as_u16();

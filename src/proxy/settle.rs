@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::{denial, exchange::Exchange, keepalive};
 use crate::{
     clock,
-    dialect::TtlAsked,
     live::Decided,
     routing::{InputFacts, Record, TurnFacts},
     session::{self, Verdict},
@@ -153,16 +152,12 @@ fn cache_break(x: &mut Exchange, outcome: Outcome, usage: &Usage, estimated: boo
     let answered = matches!(outcome, Outcome::Ok | Outcome::Interrupted | Outcome::Cancelled);
     let (endpoint, begun) = (x.endpoint.as_ref()?, x.called.filter(|_| answered && x.answered.is_some())?);
     let provider = &endpoint.provider().params;
-    let life = match x.ttl {
-        TtlAsked::None | TtlAsked::Short => provider.cache.short,
-        TtlAsked::Long => provider.cache.long,
-    };
     let model = x.upstream_model.as_ref();
     let verdict = Verdict {
         request: x.id,
         at: x.at,
         cache: session::number(endpoint.cache_domain().as_str()),
-        warm_until: begun + life,
+        warm_until: begun + provider.cache.of(x.ttl),
         usage: *usage,
         reported: !estimated,
         automatic: provider.family == Family::OpenAi,

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{care::Plans, exchange::Exchange, identify::Identified};
+use super::{care::Care, exchange::Exchange, identify::Identified};
 use crate::{
     dialect::TtlAsked,
     routing::{Price, Prompt, PromptFacts, USUAL_RATES},
@@ -14,7 +14,7 @@ pub(super) fn prompt(
     x: &Exchange,
     operation: Operation,
     who: &Identified,
-    care: &Plans,
+    care: &Care,
     tokens: u64,
 ) -> (Prompt, Price) {
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
@@ -29,7 +29,6 @@ pub(super) fn prompt(
     let (Some(identity), Some(provider), true) = (&x.identity, provider, operation.generates()) else {
         return (Prompt::opaque(tokens), price);
     };
-    let care = care.care(provider, true);
     let facts = PromptFacts {
         marks: &care.marks,
         cache: provider.cache,

@@ -30,7 +30,6 @@ use super::{
 };
 use crate::{
     clock::{Moment, UnixTime},
-    dialect::TtlAsked,
     types::{AffinityResult, DomainName, EndpointName, NanoUsd, SessionKey},
     upstream::Endpoint,
 };
@@ -171,7 +170,7 @@ impl SessionTable {
 
     /// A request of a session goes out.
     pub(super) fn start(self: &Arc<Self>, start: &Start<'_>, now: Moment) -> Turn {
-        let life = life_of(start.endpoint, start.ttl);
+        let life = start.endpoint.provider().params.cache.of(start.ttl);
         let mut turn = Turn {
             table: Arc::clone(self),
             session: start.session,
@@ -272,16 +271,6 @@ impl SessionTable {
             restored += 1;
         }
         restored
-    }
-}
-
-fn life_of(endpoint: &Endpoint, ttl: TtlAsked) -> Duration {
-    let life = endpoint.provider().params.cache;
-    match ttl {
-        // Without a marker OpenAI caches all the same, and Anthropic not at all: then staying costs
-        // nothing either.
-        TtlAsked::None | TtlAsked::Short => life.short,
-        TtlAsked::Long => life.long,
     }
 }
 

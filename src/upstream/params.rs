@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::types::{DomainName, EndpointName, Family, NanoUsd, ProviderName, Secret};
+use crate::{
+    dialect::TtlAsked,
+    types::{DomainName, EndpointName, Family, NanoUsd, ProviderName, Secret},
+};
 
 /// How the upstream key is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -230,6 +233,18 @@ pub struct LimitsGiven {
     pub input: Option<u64>,
     /// Output tokens.
     pub output: Option<u64>,
+}
+
+impl CacheLife {
+    /// How long it keeps what asks for this. (Without a marker OpenAI caches all the same, and Anthropic
+    /// not at all: then the usual time costs nothing either.)
+    #[must_use]
+    pub const fn of(&self, ttl: TtlAsked) -> Duration {
+        match ttl {
+            TtlAsked::None | TtlAsked::Short => self.short,
+            TtlAsked::Long => self.long,
+        }
+    }
 }
 
 /// A method and a path pattern that may pass through untouched.

@@ -29,7 +29,6 @@ use crate::{
     clock::{self, Moment},
     metering::Meter,
     routing::{Choosing, Prompt, Start, Tried},
-    telemetry::Metrics,
     types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
     upstream::{Credentials, Draw, Endpoint, Failure, Flow, Lane},
 };
@@ -236,7 +235,7 @@ impl<'a, 'l> Drive<'a, 'l> {
                 self.failed(choice, failure, None, ambiguous, last, started)
             }
             Ok(Ok(answer)) => {
-                self.learn(&mut choice, &answer);
+                cooling::hear(&self.x.snapshot, &mut choice.slot, &answer.head.headers);
                 if answer.head.status.is_success() {
                     self.pass(choice, answer, adds_usage, deadline, started).await
                 } else {
@@ -277,24 +276,6 @@ impl<'a, 'l> Drive<'a, 'l> {
             first_try: self.count == 1,
         };
         x.turn = Some(x.snapshot.policy.started(&start, now));
-    }
-
-    fn learn(&self, choice: &mut Choice, answer: &Answer) {
-        let headers = &answer.head.headers;
-        if choice.endpoint.provider().params.credentials == Credentials::Gateway {
-            if let Some(learned) = choice.endpoint.learn(headers) {
-                if let Some(warning) = &learned.warning {
-                    tracing::warn!(endpoint = %choice.endpoint.name(), ?warning, "domain differs from configuration");
-                }
-                if learned.changed {
-                    self.x.snapshot.rings.reweigh();
-                }
-            }
-            let lies = choice.slot.note_headroom(headers, clock::unix_now(), clock::now());
-            for lie in lies {
-                Metrics::global().lied(lie.label());
-            }
-        }
     }
 
     /// A 2xx: passes the answer on.

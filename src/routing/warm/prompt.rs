@@ -208,12 +208,10 @@ impl Reader<'_> {
     }
 
     fn mark(&self, point: &PrefixPoint, ttl: TtlAsked) -> Mark {
-        let cache = &self.facts.cache;
-        let life = if ttl == TtlAsked::Long { cache.long } else { cache.short };
         Mark {
             key: self.key(point),
             tokens: self.tokens(point),
-            life,
+            life: self.facts.cache.of(ttl),
             shared: matches!(point.section, Section::Tools | Section::System),
         }
     }
