@@ -21,9 +21,11 @@ pub mod live;
 pub mod snapshot;
 
 pub mod metering;
+pub mod quota;
 pub mod routing;
 pub mod session;
 
+pub mod store;
 pub mod telemetry;
 pub mod upstream;
 

@@ -20,7 +20,7 @@ use crate::{
     routing::{CostParams, PinnedParams, Policy, Rings, RouterParams, Weights},
     session::SessionParams,
     telemetry::LogParams,
-    types::{CallerName, KeyDigest, Secret, TenantId},
+    types::{CallerName, KeyDigest, Secret, VirtualKey},
     upstream::{self, ModelTable, Pool},
 };
 
@@ -195,48 +195,27 @@ impl RoutingParams {
     }
 }
 
-/// One caller, as configured.
-#[derive(Clone, Debug)]
-pub struct CallerParams {
-    /// Its name, for logs and metrics.
-    pub name: CallerName,
-    /// Its trust boundary.
-    pub tenant: TenantId,
-    /// SHA-256 of its token.
-    pub digest: KeyDigest,
-    /// Globs (`*` only) over the models it may use; `None` is all.
-    pub models: Option<Vec<String>>,
-    /// Whether its cache markers are made to ask for the long life; goes before the model's.
-    pub long_cache: Option<bool>,
-    /// Whether its resting sessions are kept warm; goes before the provider's.
-    pub keep_alive: Option<bool>,
-    /// Its share of a queue beside others'.
-    pub weight: f32,
-}
-
-impl CallerParams {
-    /// Whether this caller may use the model that it named.
-    #[must_use]
-    pub fn may_use(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| upstream::glob(glob, model)))
-    }
+/// Whether this key may use the model, as its holder writes it.
+#[must_use]
+pub fn may_use(key: &VirtualKey, model: &str) -> bool {
+    key.access.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| upstream::glob(glob, model)))
 }
 
 /// Who may call: looked up by the digest of the token, so that timing says nothing of any token.
 #[derive(Clone, Default)]
 pub struct Callers {
-    by_digest: HashMap<KeyDigest, Arc<CallerParams>, ahash::RandomState>,
-    by_name: HashMap<CallerName, Arc<CallerParams>, ahash::RandomState>,
+    by_digest: HashMap<KeyDigest, Arc<VirtualKey>, ahash::RandomState>,
+    by_name: HashMap<CallerName, Arc<VirtualKey>, ahash::RandomState>,
     tenants: usize,
 }
 
 impl Callers {
     /// A table of `callers`; of two with one token the first wins (the configuration refuses it).
     #[must_use]
-    pub fn new(callers: Vec<CallerParams>) -> Self {
+    pub fn new(callers: Vec<VirtualKey>) -> Self {
         let mut by_digest = HashMap::with_capacity_and_hasher(callers.len(), ahash::RandomState::new());
         let mut by_name = HashMap::with_capacity_and_hasher(callers.len(), ahash::RandomState::new());
-        let tenants = callers.iter().map(|caller| caller.tenant.clone()).collect::<BTreeSet<_>>().len();
+        let tenants = callers.iter().map(|caller| caller.organisation.clone()).collect::<BTreeSet<_>>().len();
         for caller in callers.into_iter().map(Arc::new) {
             by_name.entry(caller.name.clone()).or_insert_with(|| Arc::clone(&caller));
             by_digest.entry(caller.digest).or_insert(caller);
@@ -246,8 +225,8 @@ impl Callers {
 
     /// Who is called `name`; nobody for anonymous callers of an open gateway.
     #[must_use]
-    pub fn of_name(&self, name: &CallerName) -> Option<&CallerParams> {
-        self.by_name.get(name).map(Arc::as_ref)
+    pub fn of_name(&self, name: &CallerName) -> Option<&Arc<VirtualKey>> {
+        self.by_name.get(name)
     }
 
     /// How many tenants there are; with at most one, nothing has to be kept apart.
@@ -258,8 +237,8 @@ impl Callers {
 
     /// Who holds `token`.
     #[must_use]
-    pub fn of_token(&self, token: &[u8]) -> Option<&CallerParams> {
-        self.by_digest.get(&KeyDigest::of(token)).map(Arc::as_ref)
+    pub fn of_token(&self, token: &[u8]) -> Option<&Arc<VirtualKey>> {
+        self.by_digest.get(&KeyDigest::of(token))
     }
 
     /// How many there are.
@@ -317,16 +296,10 @@ pub struct SimAccount {
 mod tests {
     use super::*;
 
-    fn caller(name: &str, token: &str, models: Option<&[&str]>) -> CallerParams {
-        CallerParams {
-            name: name.into(),
-            tenant: "default".into(),
-            digest: KeyDigest::of(token.as_bytes()),
-            models: models.map(|globs| globs.iter().map(|&glob| glob.to_owned()).collect()),
-            long_cache: None,
-            keep_alive: None,
-            weight: 1.0,
-        }
+    fn caller(name: &str, token: &str, models: Option<&[&str]>) -> VirtualKey {
+        let mut key = VirtualKey::named(name, KeyDigest::of(token.as_bytes()));
+        key.access.models = models.map(|globs| globs.iter().map(|&glob| glob.to_owned()).collect());
+        key
     }
 
     #[test]
@@ -340,9 +313,9 @@ mod tests {
     #[test]
     fn an_allow_list_covers_what_its_globs_cover() {
         let ann = caller("ann", "wk-1", Some(&["claude-*", "gpt-5.6"]));
-        assert!(ann.may_use("claude-sonnet-4-6") && ann.may_use("gpt-5.6"));
-        assert!(!ann.may_use("gpt-5.6-sol") && !ann.may_use("xclaude-"));
-        assert!(caller("bob", "wk-2", None).may_use("anything"));
+        assert!(may_use(&ann, "claude-sonnet-4-6") && may_use(&ann, "gpt-5.6"));
+        assert!(!may_use(&ann, "gpt-5.6-sol") && !may_use(&ann, "xclaude-"));
+        assert!(may_use(&caller("bob", "wk-2", None), "anything"));
     }
 
     #[test]

@@ -4,16 +4,13 @@ use super::{
     read::{At, Section},
     target::long_cache,
 };
-use crate::{
-    snapshot::CallerParams,
-    types::{KeyDigest, Secret},
-};
+use crate::types::{Access, KeyDigest, Secret, VirtualKey};
 
 /// A token shorter than this can be guessed.
 const SHORT: usize = 20;
 
 /// Reads one `[[caller]]`.
-pub(super) fn read(caller: &Section<'_>) -> Option<CallerParams> {
+pub(super) fn read(caller: &Section<'_>) -> Option<VirtualKey> {
     let name = caller.required_name("name", "give it a name, such as `team-a`: logs and metrics show it");
     let tenant = caller.name("tenant").map_or_else(|| "default".to_owned(), |tenant| tenant.value);
     let token = caller.secret("token");
@@ -29,20 +26,23 @@ pub(super) fn read(caller: &Section<'_>) -> Option<CallerParams> {
     let long_cache = long_cache(caller);
     let keep_alive = caller.get("keep_alive").is_some().then(|| caller.flag("keep_alive", false));
     let digest = digest(caller, token.as_ref(), hash.as_ref());
-    Some(CallerParams {
-        name: name?.value.into(),
-        tenant: tenant.into(),
-        digest: digest?,
+    let weight = thousandths(caller.ratio("weight", 1.0, 0.01..=100.0));
+    Some(VirtualKey {
+        organisation: tenant.into(),
+        access: Access {
+            models: models.map(|globs| globs.into_iter().map(|glob| glob.value).collect()),
+            ..Access::default()
+        },
+        weight,
         long_cache,
         keep_alive,
-        models: models.map(|globs| globs.into_iter().map(|glob| glob.value).collect()),
-        weight: weight(caller),
+        ..VirtualKey::named(&name?.value, digest?)
     })
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a checked ratio of a few units")]
-fn weight(caller: &Section<'_>) -> f32 {
-    caller.ratio("weight", 1.0, 0.01..=100.0) as f32
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a checked ratio of a few units")]
+fn thousandths(ratio: f64) -> u32 {
+    (ratio * 1_000.0).round() as u32
 }
 
 fn digest(caller: &Section<'_>, token: Option<&At<Secret>>, hash: Option<&At<String>>) -> Option<KeyDigest> {

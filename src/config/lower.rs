@@ -9,8 +9,7 @@ use super::{
     target::{self, Known},
 };
 use crate::{
-    snapshot::CallerParams,
-    types::Family,
+    types::{Family, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
 
@@ -170,9 +169,9 @@ fn idle_providers(root: &Section<'_>, known: &Known<'_>) {
     }
 }
 
-fn callers(root: &Section<'_>, endpoints: &[EndpointParams]) -> Vec<CallerParams> {
+fn callers(root: &Section<'_>, endpoints: &[EndpointParams]) -> Vec<VirtualKey> {
     let mut names = Names(Vec::new());
-    let mut read: Vec<CallerParams> = Vec::new();
+    let mut read: Vec<VirtualKey> = Vec::new();
     root.tables("caller", |section| {
         names.take(section);
         let Some(caller) = caller::read(section) else { return };

@@ -32,9 +32,9 @@ use std::{
 };
 
 use crate::{
-    snapshot::{CallerParams, RoutingParams, ServerParams, SimParams},
+    snapshot::{RoutingParams, ServerParams, SimParams},
     telemetry::TraceParams,
-    types::Rates,
+    types::{Rates, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
 
@@ -51,7 +51,7 @@ pub struct Config {
     /// Placement and waiting.
     pub routing: RoutingParams,
     /// Who may call; empty is open to loopback.
-    pub callers: Vec<CallerParams>,
+    pub callers: Vec<VirtualKey>,
     /// Providers, in the order of the file.
     pub providers: Vec<ProviderParams>,
     /// Endpoints, in the order of the file.

@@ -23,7 +23,7 @@ use crate::{
     metering::Ratios,
     routing::{Price, Prompt},
     session::Owner,
-    snapshot::CallerParams,
+    snapshot,
     telemetry::Traced,
     types::{EndpointName, ModelName, Operation, ProviderName, Reason},
     upstream::{Model, ProviderParams},
@@ -196,8 +196,7 @@ pub(crate) fn admit(
 }
 
 fn permitted(x: &Exchange, requested: &ModelName) -> Result<(), Denial> {
-    let caller = x.snapshot.callers.of_name(&x.caller);
-    if caller.is_none_or(|caller: &CallerParams| caller.may_use(requested.as_str())) {
+    if x.key.as_ref().is_none_or(|key| snapshot::may_use(key, requested.as_str())) {
         return Ok(());
     }
     let shown: String = requested.as_str().chars().take(100).collect();

@@ -10,7 +10,6 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use super::exchange::Exchange;
 use crate::{
     dialect::{MarkerCare, MarkerPlan, RequestView, Settings, Splice, TtlAsked},
-    snapshot::CallerParams,
     types::{CareDone, SessionKey},
     upstream::{Model, ProviderParams},
 };
@@ -52,8 +51,7 @@ pub(crate) struct Care {
 impl Plans {
     /// Works out the care for a request.
     pub(crate) fn of(x: &Exchange, model: &Model, view: &RequestView, body: &Bytes) -> Self {
-        let caller: Option<&CallerParams> = x.snapshot.callers.of_name(&x.caller);
-        let long = caller.and_then(|caller| caller.long_cache).or(model.long_cache).unwrap_or(false);
+        let long = x.key.as_ref().and_then(|key| key.long_cache).or(model.long_cache).unwrap_or(false);
         let wants = |wish: fn(&ProviderParams) -> bool| {
             model.endpoints.iter().any(|endpoint| wish(&endpoint.provider().params))
         };

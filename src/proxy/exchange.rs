@@ -18,7 +18,7 @@ use crate::{
     telemetry::Ticket,
     types::{
         AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, EndpointName,
-        ModelName, Operation, Outcome, Reason, RequestId, TenantId,
+        ModelName, Operation, Outcome, Reason, RequestId, TenantId, VirtualKey,
     },
     upstream::Endpoint,
 };
@@ -37,6 +37,8 @@ pub struct Exchange {
     pub(crate) at: UnixTime,
     /// Who asks.
     pub(crate) caller: CallerName,
+    /// The key that was sent; `None` for anonymous callers of an open gateway.
+    pub(crate) key: Option<Arc<VirtualKey>>,
     /// The header that carried the token that we issued: it never goes up, also in observe mode.
     pub(crate) own_credential: Option<HeaderName>,
     /// On whose behalf.
@@ -114,6 +116,7 @@ impl Exchange {
             since: clock::now(),
             at: clock::unix_now(),
             caller: "anonymous".into(),
+            key: None,
             own_credential: None,
             tenant: "default".into(),
             dialect: None,

@@ -37,7 +37,8 @@ pub(crate) fn caller(x: &mut Exchange, headers: &HeaderMap) -> Result<(), Denial
         Some((name, caller)) => {
             x.own_credential = Some(name);
             x.caller = caller.name.clone();
-            x.tenant = caller.tenant.clone();
+            x.tenant = caller.organisation.clone();
+            x.key = Some(Arc::clone(caller));
             Ok(())
         }
         None if is_open(&snapshot) => Ok(()),

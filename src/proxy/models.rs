@@ -6,6 +6,7 @@ use http::HeaderMap;
 use super::{denial::Denial, exchange::Exchange};
 use crate::{
     dialect::{self, ModelListing},
+    snapshot,
     types::{Family, ModelName, Reason},
     upstream::Model,
 };
@@ -42,7 +43,7 @@ fn offered(x: &Exchange, model: &Model, family: Family) -> bool {
     let name = model.label.as_str();
     model.family == family
         && !name.contains('*')
-        && x.snapshot.callers.of_name(&x.caller).is_none_or(|caller| caller.may_use(name))
+        && x.key.as_ref().is_none_or(|key| snapshot::may_use(key, name))
 }
 
 fn listing(x: &Exchange, model: &Model) -> ModelListing {

@@ -52,6 +52,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         id: x.id,
         at: x.at,
         caller: x.caller.clone(),
+        key: x.key.clone(),
         tenant: x.tenant.clone(),
         dialect: x.dialect,
         operation: x.operation,
@@ -63,6 +64,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         id_source: x.identity.as_ref().map_or(IdSource::None, |identity| identity.source),
         endpoint: x.endpoint.as_ref().map(|endpoint| endpoint.name().clone()),
         provider: x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.name.clone()),
+        region: x.endpoint.as_ref().and_then(|endpoint| endpoint.region().map(str::to_owned)),
         affinity: x.affinity,
         care: x.care,
         cache_break,
@@ -77,6 +79,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         expected_read,
         predicted,
         charge,
+        billed: charge.map(|charge| x.key.as_ref().map_or(charge, |key| key.billed(charge))),
         request_bytes: x.request_bytes,
         response_bytes: x.response_bytes,
         timings: Timings {

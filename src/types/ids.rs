@@ -76,6 +76,19 @@ name!(
     ModelName
 );
 
+name!(
+    /// Names a virtual key for good, whatever it is called; not a secret.
+    KeyId
+);
+name!(
+    /// A team within an organisation.
+    TeamName
+);
+name!(
+    /// A word that keys are marked with, such as `env=ci`.
+    Tag
+);
+
 /// Our own id of a request; sorts by time. Shown to the client as `x-warmkey-request-id`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RequestId(Uuid);

@@ -7,17 +7,23 @@ mod dialect;
 mod identity;
 mod ids;
 mod label;
+mod limits;
 mod money;
 mod receipt;
 mod secret;
 mod tokens;
+mod virtual_key;
 
 pub use cache_break::{BreakPlace, CacheBreak, ToolsDelta};
 pub use dialect::{Dialect, Family, Operation};
 pub use identity::{IdSource, PrefixChain, PrefixPoint, Section, SessionKey};
-pub use ids::{CallerName, DomainName, EndpointName, ModelName, ProviderName, RequestId, TenantId};
+pub use ids::{
+    CallerName, DomainName, EndpointName, KeyId, ModelName, ProviderName, RequestId, Tag, TeamName, TenantId,
+};
 pub use label::{AffinityReason, AffinityResult, AttemptOutcome, Blame, BreakCause, Outcome, Reason};
+pub use limits::{Allowance, Budget, Limits, Period, Priority, SESSION_ACTIVE, Span, Unit};
 pub use money::{NanoUsd, Rates};
 pub use receipt::{AttemptRecord, CareDone, Receipt, Timings};
 pub use secret::{KeyDigest, Secret};
 pub use tokens::{ReportedUsage, Usage};
+pub use virtual_key::{Access, Levels, Scope, VirtualKey};

@@ -1,11 +1,11 @@
 //! The final record of a request: what the log line, the metrics and the ledger are made from.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     AffinityReason, AffinityResult, AttemptOutcome, Blame, CacheBreak, CallerName, Dialect, EndpointName,
     IdSource, ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId,
-    Usage,
+    Usage, VirtualKey,
 };
 use crate::clock::UnixTime;
 
@@ -94,6 +94,8 @@ pub struct Receipt {
     pub at: UnixTime,
     /// Who asked.
     pub caller: CallerName,
+    /// The key that was sent; `None` for anonymous callers of an open gateway.
+    pub key: Option<Arc<VirtualKey>>,
     /// On whose behalf.
     pub tenant: TenantId,
     /// In which dialect; `None` for a path that has none.
@@ -116,6 +118,8 @@ pub struct Receipt {
     pub endpoint: Option<EndpointName>,
     /// By whom.
     pub provider: Option<ProviderName>,
+    /// In which region, where configured.
+    pub region: Option<String>,
     /// Whether it stayed in place, and why.
     pub affinity: Option<(AffinityResult, AffinityReason)>,
     /// What was done for its cache's sake.
@@ -145,6 +149,8 @@ pub struct Receipt {
     pub predicted: Option<bool>,
     /// Money; `None` when no price is known for the model.
     pub charge: Option<NanoUsd>,
+    /// Money as the caller is billed for it: the charge with the key's markup.
+    pub billed: Option<NanoUsd>,
     /// Bytes of the request's body.
     pub request_bytes: u64,
     /// Bytes of the answer's body.

@@ -370,7 +370,7 @@ impl<'a, 'l> Drive<'a, 'l> {
 
 /// The queue is fair by caller.
 fn flow_of(x: &Exchange) -> Flow {
-    let weight = x.snapshot.callers.of_name(&x.caller).map_or(1.0, |caller| caller.weight);
+    let weight = x.key.as_ref().map_or(1.0, |key| key.share());
     Flow { id: xxh3_64(x.caller.as_str().as_bytes()), weight, bytes: x.request_bytes }
 }
 
