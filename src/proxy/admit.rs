@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
+    access,
     care::{Care, Plans},
     denial::Denial,
     exchange::Exchange,
@@ -137,7 +138,11 @@ pub(crate) fn admit(
     upload: Upload,
 ) -> Result<Admitted, Denial> {
     permitted(x, &who.requested)?;
+    access::check_model(x, &who.model)?;
     let pin = pin(x, &who.view.pins)?;
+    if let Some(owner) = pin.as_ref().and_then(|pin| x.snapshot.pool.endpoint(pin.as_str())) {
+        access::check_owner(x, owner)?;
+    }
     let now = clock::now();
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let ratios = x.live.learned.ratios(who.model.label.as_str(), session);

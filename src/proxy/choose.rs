@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    access,
     denial::Denial,
     downlink::{Downlink, Lost},
     exchange::Exchange,
@@ -105,6 +106,7 @@ async fn decide(
         flow: wish.flow,
         signed_thinking: wish.signed_thinking,
         bound: bound.as_ref(),
+        allowed: access::narrowed(x),
         may_wait: true,
     };
     let policy = &*snapshot.policy;

@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 use tokio::sync::mpsc;
 
 use super::{
+    access,
     admit::{self, Payload},
     connect::Upstreams,
     denial::Denial,
@@ -199,6 +200,7 @@ impl Gateway {
                 "the account that owns this object is not configured any more",
             ));
         };
+        access::check_owner(x, &endpoint)?;
         let job = (x.tenant.clone(), pin.id);
         if let Some(background) = self.background.lock().peek(&job) {
             x.model = background.model.clone();

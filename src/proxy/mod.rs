@@ -30,6 +30,7 @@ mod native;
 mod passthrough;
 mod single;
 
+mod access;
 mod cooling;
 mod denial;
 mod downlink;

@@ -7,6 +7,7 @@ use crate::{
     clock::{self, Moment},
     dialect::{self, UpstreamFault},
     proxy::{
+        access,
         choose::Choice,
         cooling,
         denial::Denial,
@@ -176,7 +177,9 @@ impl Drive<'_, '_> {
         let now = clock::now();
         let total = self.x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.timeouts.total);
         let over = total.is_some_and(|total| now >= self.x.since + total);
-        if !over && self.search.go_on(&self.call.model, self.lane, &self.tried, now) {
+        if !over
+            && self.search.go_on(&self.call.model, self.lane, (&self.tried, access::narrowed(self.x)), now)
+        {
             return None;
         }
         Some(self.search.give_up(&self.tried, self.last.take()))

@@ -29,7 +29,7 @@ use crate::{
     clock::{self, Moment},
     metering::Meter,
     routing::{Choosing, Prompt, Start, Tried},
-    types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
+    types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect, Priority},
     upstream::{Credentials, Draw, Endpoint, Failure, Flow, Lane},
 };
 
@@ -370,8 +370,11 @@ impl<'a, 'l> Drive<'a, 'l> {
 
 /// The queue is fair by caller.
 fn flow_of(x: &Exchange) -> Flow {
-    let weight = x.key.as_ref().map_or(1.0, |key| key.share());
-    Flow { id: xxh3_64(x.caller.as_str().as_bytes()), weight, bytes: x.request_bytes }
+    let (weight, priority) =
+        x.key.as_ref().map_or((1.0, Priority::Interactive), |key| (key.share(), key.priority));
+    // By the key's id: two keys may have one name.
+    let id = x.key.as_ref().map_or(x.caller.as_str(), |key| key.id.as_str());
+    Flow { id: xxh3_64(id.as_bytes()), weight, priority, bytes: x.request_bytes }
 }
 
 /// What places a session that is warm nowhere: its own hash, so that fifty twins spread; the opening
