@@ -135,6 +135,11 @@ pub trait Counters: Send + Sync {
     /// Takes everything, or nothing. May be called again under one id: a stream that goes on.
     async fn reserve(&self, by: RequestId, takes: &[Take]) -> Result<Reserved, Down>;
 
+    /// So much of what was reserved under this id is not needed after all: `reserved` comes down by
+    /// [`Settlement::reserved`] at once and for good, `actual` is not looked at, and the rest stays
+    /// reserved. A stream's input is corrected so, and an attempt's share of an upstream budget.
+    async fn give_back(&self, by: RequestId, parts: &[Settlement]) -> Result<Vec<Standing>, Down>;
+
     /// What was reserved under this id came to this. The reservation is over.
     async fn settle(&self, by: RequestId, settlements: &[Settlement]) -> Result<Vec<Standing>, Down>;
 
