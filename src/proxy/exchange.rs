@@ -12,6 +12,7 @@ use crate::{
     clock::{self, Moment, UnixTime},
     dialect::TtlAsked,
     live::{Flight, Live},
+    quota::Permit,
     routing::{Record, Turn},
     session::{Case, Identity},
     snapshot::Snapshot,
@@ -69,6 +70,8 @@ pub struct Exchange {
     pub(crate) thinking_made_at: Option<EndpointName>,
     /// The session's turn at the endpoint.
     pub(crate) turn: Option<Turn>,
+    /// What it holds of limits and budgets.
+    pub(crate) permit: Option<Permit>,
     /// What the answer says.
     pub(crate) reading: Option<Reading>,
     /// Its turn in the agents' trace, where one is written.
@@ -133,6 +136,7 @@ impl Exchange {
             thinking_made_at: None,
             traced: None,
             turn: None,
+            permit: None,
             reading: None,
             care: CareDone::default(),
             resting: None,
@@ -155,8 +159,8 @@ impl Exchange {
     }
 
     /// What listens in on the answer.
-    pub(crate) fn reading_and_flight(&mut self) -> Option<(&mut Reading, &mut Flight)> {
-        Some((self.reading.as_mut()?, &mut self.flight))
+    pub(crate) fn listeners(&mut self) -> Option<(&mut Reading, &mut Flight, Option<&mut Permit>)> {
+        Some((self.reading.as_mut()?, &mut self.flight, self.permit.as_mut()))
     }
 
     /// The request is over. Books it once, however often it is called.

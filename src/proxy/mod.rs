@@ -37,6 +37,7 @@ mod downlink;
 mod exchange;
 mod headers;
 mod last_word;
+mod limits;
 mod models;
 mod reading;
 mod reply;

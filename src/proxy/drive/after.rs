@@ -85,6 +85,8 @@ impl Drive<'_, '_> {
         let failure = match cut {
             Cut::Broken | Cut::Truncated => Failure::Broken,
             Cut::Idle | Cut::Overdue => Failure::Timeout,
+            // Nothing of the endpoint's, and never unseen: what came before it was sent.
+            Cut::Budget(refusal) => return (None, LastWord::Budget(refusal)),
             Cut::Reported(fault) => {
                 let verdict = classify_event(&fault, &self.asked(), clock::unix_now());
                 return (verdict.failure(false), LastWord::Event(fault, verdict));
