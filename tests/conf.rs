@@ -9,7 +9,10 @@ use std::{
 };
 
 use proptest::prelude::*;
-use warmkey::config::{self, Config, Faults, Host};
+use warmkey::{
+    config::{self, Config, Faults, Host},
+    snapshot::Open,
+};
 
 #[path = "conf/faults.rs"]
 mod faults;
@@ -110,7 +113,7 @@ fn the_minimal_file_has_ten_lines_and_serves_one_key() {
     assert_eq!(endpoint.key.as_ref().map(|key| key.expose()), Some("not-a-real-secret-ANTHROPIC_API_KEY"));
     assert_eq!(config.models[0].endpoints, std::slice::from_ref(&endpoint.name));
     assert_eq!(config.providers[0].host, "api.anthropic.com");
-    assert!(config.server.open, "nobody is configured, so loopback is open");
+    assert_eq!(config.server.open, Open::UntilKeys, "nobody is configured, so loopback is open");
 }
 
 #[test]

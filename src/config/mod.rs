@@ -32,9 +32,9 @@ use std::{
 };
 
 use crate::{
-    snapshot::{RoutingParams, ServerParams, SimParams},
+    snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, SimParams, StateParams},
     telemetry::TraceParams,
-    types::{Rates, VirtualKey},
+    types::{Levels, Rates, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
 
@@ -50,8 +50,16 @@ pub struct Config {
     pub server: ServerParams,
     /// Placement and waiting.
     pub routing: RoutingParams,
-    /// Who may call; empty is open to loopback.
+    /// Who may call, beside whoever holds a stored key.
     pub callers: Vec<VirtualKey>,
+    /// Limits and budgets above and beside callers.
+    pub levels: Levels,
+    /// Where receipts and keys are kept; `None`: nowhere. Only what it is at start counts.
+    pub ledger: Option<LedgerSettings>,
+    /// What several gateways share. Only what it is at start counts.
+    pub state: StateParams,
+    /// Whom budgets that run out are told to.
+    pub alerts: AlertParams,
     /// Providers, in the order of the file.
     pub providers: Vec<ProviderParams>,
     /// Endpoints, in the order of the file.

@@ -89,7 +89,8 @@ impl Denial {
             Reason::Internal => 500,
             Reason::UpstreamError | Reason::UpstreamUnreachable | Reason::StreamBroken => 502,
             Reason::UpstreamTimeout => 504,
-            Reason::BuffersFull
+            Reason::KeysUnready
+            | Reason::BuffersFull
             | Reason::WaitersFull
             | Reason::NoEndpoint
             | Reason::AccountsSpent
@@ -124,7 +125,8 @@ pub(crate) const fn blame(reason: Reason) -> Blame {
         | Reason::BudgetExceeded
         | Reason::ClientGone
         | Reason::ClientStalled => Blame::Caller,
-        Reason::OwnerGone
+        Reason::KeysUnready
+        | Reason::OwnerGone
         | Reason::BuffersFull
         | Reason::WaitersFull
         | Reason::AccountsSpent

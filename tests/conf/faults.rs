@@ -188,7 +188,7 @@ listen = "0.0.0.0:8080"
 "#)
         ),
         [
-            r#"w.toml:12: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:8080` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or listen on 127.0.0.1"#,
+            r#"w.toml:12: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:8080` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or `open = false` to let in only the keys of `warmkey key create`, or listen on 127.0.0.1"#,
         ]
     );
 }
@@ -802,7 +802,7 @@ fn an_empty_list_of_callers_is_none() {
     assert_eq!(
         told(&format!("caller = []\n{BASE}[server]\nlisten = \"0.0.0.0:80\"\n")),
         [
-            "w.toml:13: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:80` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or listen on 127.0.0.1",
+            "w.toml:13: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:80` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or `open = false` to let in only the keys of `warmkey key create`, or listen on 127.0.0.1",
         ]
     );
 }
