@@ -26,7 +26,7 @@ use crate::{
     session::Owner,
     snapshot,
     telemetry::Traced,
-    types::{EndpointName, ModelName, Operation, ProviderName, Reason},
+    types::{EndpointName, ModelName, Operation, ProviderName, Rates, Reason},
     upstream::{Model, ProviderParams},
 };
 
@@ -52,6 +52,10 @@ pub(crate) struct Admitted {
     pub signed_thinking: bool,
     /// It carries reasoning that only the organisation that made it can read.
     pub encrypted_content: bool,
+    /// The most output that the client lets it have.
+    pub max_output: Option<u64>,
+    /// What its tokens are billed at; `None` where no price is known.
+    pub rates: Option<Rates>,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
@@ -149,6 +153,8 @@ pub(crate) fn admit(
     let care = Plans::of(x, &who.model, &who.view, &upload.body);
     let foreseen = care.foresee(x, &who.model, &mut who.view.settings);
     let tokens = ratios.input_tokens(x.request_bytes);
+    let upstream = x.upstream_model.as_ref().map_or("", |model| model.as_str());
+    let rates = x.snapshot.prices.rates(upstream, tokens);
     let (prompt, price) = warmth::prompt(x, operation, &who, &foreseen, tokens);
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
@@ -194,6 +200,8 @@ pub(crate) fn admit(
         price,
         signed_thinking: view.signed_thinking,
         encrypted_content: view.encrypted_content,
+        max_output: view.max_output_tokens,
+        rates,
         background: view.background,
         ratios,
         payload,

@@ -15,7 +15,7 @@ use super::{
     downlink::{Downlink, Lost},
     drive::{Drive, Ending, Request},
     exchange::Exchange,
-    finish, identify, models, passthrough, reply,
+    finish, identify, models, passthrough, reply, reserve,
     route::{Route, Target},
     single, upload,
 };
@@ -158,6 +158,7 @@ impl Gateway {
             line.beat_with(&snapshot.server.heartbeat);
         }
         let admitted = admit::admit(x, operation, who, upload)?;
+        reserve::call(x, &admitted).await?;
         let background = admitted.background;
         // What is learned later is the answer's, not the request's: a background answer has no usage yet.
         x.metered = !background;
@@ -206,6 +207,8 @@ impl Gateway {
             x.model = background.model.clone();
             x.upstream_model = background.upstream_model.clone();
         }
+        // What was made here was paid for by its maker's permit, or will be by the look that finds it done.
+        reserve::aside(x, false).await?;
         let payload = Payload::plain(Some(upload));
         let ending = Box::pin(single::single(self, line, x, &endpoint, request, payload, None)).await;
         let finished =
@@ -232,10 +235,15 @@ impl Gateway {
         if !has_body || passthrough::is_opaque(headers) {
             let way = passthrough::way(x, &method, target, b"");
             x.pass_path = Some(with_query(&target.path, query));
-            return way.map(Entered::Native).map_err(|no| if has_body { no.closing() } else { no });
+            let closing = |no: Denial| if has_body { no.closing() } else { no };
+            let way = way.map_err(closing)?;
+            reserve::aside(x, false).await.map_err(closing)?;
+            return Ok(Entered::Native(way));
         }
         // Asked before the body is: a path that is not allowed gets no upload.
         passthrough::way(x, &method, target, b"").map_err(Denial::closing)?;
+        // Nobody knows what it will cost: a batch may cost much.
+        reserve::aside(x, method == Method::POST).await.map_err(Denial::closing)?;
         let upload = receive(line, x).await?;
         let way = passthrough::way(x, &method, target, &upload.body)?;
         let request = Request { method, path_and_query: with_query(&target.path, query), headers };

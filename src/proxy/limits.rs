@@ -7,8 +7,9 @@ use http::HeaderName;
 use jiff::{SignedDuration, Timestamp};
 use pingora::http::ResponseHeader;
 
+use super::exchange::Exchange;
 use crate::{
-    clock::UnixTime,
+    clock::{self, UnixTime},
     quota::{Figure, Figures},
     types::{Dialect, Family},
 };
@@ -20,6 +21,12 @@ const THEIRS: &[&str] = &["anthropic-ratelimit-", "anthropic-priority-", "anthro
 fn any(figures: &Figures) -> bool {
     let Figures { requests, tokens, input_tokens, output_tokens } = figures;
     [requests, tokens, input_tokens, output_tokens].iter().any(|figure| figure.is_some())
+}
+
+/// What the caller has left, on an answer of its provider's.
+pub(crate) fn answer(head: &mut ResponseHeader, x: &Exchange) {
+    let Some(permit) = x.permit.as_ref() else { return };
+    tell(head, x.dialect.unwrap_or(Dialect::OpenAiChat), &permit.standing(), clock::unix_now());
 }
 
 /// Puts the caller's own figures in place of the provider's, if it has any.

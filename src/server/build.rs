@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     live::{Buffers, Decisions, Flights, Keeper, KeyRing, Live},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
+    quota::{Quota, QuotaParams},
     routing::{Policy, Rings, Router},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
@@ -80,6 +81,8 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live
     Ok(Live {
         snapshot: ArcSwap::from_pointee(snapshot(config, None, policy)?),
         keys: KeyRing::new(config.callers.clone(), config.levels.clone()),
+        quota: quota(config),
+        ledger: None,
         links: Links::new(links, start ^ fastrand::u64(..)),
         owners: Owners::new(config.routing.objects),
         forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),
@@ -92,6 +95,13 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live
         tracer: config.trace.as_ref().map(open_trace).transpose()?,
         check_wanted: Notify::new(),
     })
+}
+
+/// Limits and budgets, nothing of which is used yet.
+fn quota(config: &Config) -> Arc<Quota> {
+    let quota = Quota::new(QuotaParams::default(), None);
+    quota.configure(Arc::new(config.levels.clone()));
+    Arc::new(quota)
 }
 
 fn open_trace(params: &TraceParams) -> anyhow::Result<Tracer> {

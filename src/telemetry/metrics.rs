@@ -42,6 +42,7 @@ pub struct Metrics {
     keep_alive_cost: prometheus::CounterVec,
     trace_turns: IntCounterVec,
     price_missing: IntCounterVec,
+    limit_denials: IntCounterVec,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
     /// Tries that may have been billed although another one answered.
@@ -140,6 +141,11 @@ impl Metrics {
             ),
             trace_turns: r.counters("trace_turns_total", "Turns for the trace file.", &["result"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
+            limit_denials: r.counters(
+                "limit_denials_total",
+                "Requests that a limit or budget refused, or streams that it ended, by whose and which.",
+                &["level", "limit"],
+            ),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
             reloads: r.counters("reloads_total", "Settings read again.", &["result"]),
@@ -229,6 +235,11 @@ impl Metrics {
         if !receipt.attempts.is_empty() {
             self.overhead.observe(receipt.timings.overhead.as_secs_f64());
         }
+    }
+
+    /// A limit or a budget refused a request, or ended a stream.
+    pub fn refused(&self, level: &str, limit: &str) {
+        self.limit_denials.with_label_values(&[level, limit]).inc();
     }
 
     fn book_attempt(&self, attempt: &AttemptRecord) {

@@ -17,9 +17,10 @@ use pingora::http::ResponseHeader;
 use super::{
     admit::Payload,
     downlink::{Downlink, Lost, is_event_stream},
-    exchange::Exchange,
+    exchange::{Exchange, Listeners},
     forward::Answer,
     headers,
+    journal::Journal,
     reading::Reading,
 };
 use crate::{
@@ -109,6 +110,7 @@ struct Tap<'a> {
     reading: &'a mut Reading,
     flight: &'a mut Flight,
     permit: Option<&'a mut Permit>,
+    journal: Option<&'a mut Journal>,
     payload: &'a mut Payload,
 }
 
@@ -124,7 +126,11 @@ impl Tap<'_> {
         if self.reading.has_news_of_input() {
             permit.reported(&self.reading.meter.reported().settled(), now);
         }
-        match permit.flowed(self.reading.meter.live_output(now), now) {
+        let flow = permit.flowed(self.reading.meter.live_output(now), now);
+        if let Some(journal) = &mut self.journal {
+            journal.follow(permit, &self.reading.meter, now);
+        }
+        match flow {
             Flow::Go => None,
             Flow::Stop(refusal) => Some(Cut::Budget(refusal)),
         }
@@ -141,8 +147,10 @@ pub(crate) async fn relay(
     payload: &mut Payload,
 ) -> Ended {
     let is_stream = is_event_stream(&answer.head.headers);
-    let Some((reading, flight, permit)) = x.listeners() else { return Ended::Unseen(Cut::Broken) };
-    let mut tap = Tap { reading, flight, permit, payload };
+    let Some(Listeners { reading, flight, permit, journal }) = x.listeners() else {
+        return Ended::Unseen(Cut::Broken);
+    };
+    let mut tap = Tap { reading, flight, permit, journal, payload };
     if is_stream {
         stream::stream(line, answer, down, passage, &mut tap).await
     } else {

@@ -149,8 +149,7 @@ impl Ledger {
     pub fn renew(&self, renewal: Renewal) {
         let mut queue = self.shared.queue.lock();
         // A figure, not a record: without room it is left out, and the figure before it stands.
-        if queue.open.contains(&renewal.id)
-            && queue.len() + queue.open.len() + 1 < self.shared.params.buffer
+        if queue.open.contains(&renewal.id) && queue.len() + queue.open.len() + 1 < self.shared.params.buffer
         {
             self.push(&mut queue, Entry::Renew(Box::new(renewal)), false);
         }
