@@ -13,8 +13,8 @@ use crate::{
     session::{self, Verdict},
     telemetry::Metrics,
     types::{
-        CacheBreak, Family, Flags, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey, Timings,
-        Usage,
+        CacheBreak, Family, Flags, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey,
+        Timings, Usage,
     },
 };
 

@@ -56,8 +56,12 @@ impl SqliteDocuments {
             step.execute("DELETE FROM documents", [])?;
             for document in &documents {
                 let changed = millis(document.changed);
-                step.prepare_cached(PUT)?
-                    .execute(params![document.kind, document.id, document.body, changed])?;
+                step.prepare_cached(PUT)?.execute(params![
+                    document.kind,
+                    document.id,
+                    document.body,
+                    changed
+                ])?;
             }
             let version = i64::try_from(version).unwrap_or(i64::MAX);
             step.execute("UPDATE meta SET value = ?1 WHERE name = 'documents_version'", [version])?;

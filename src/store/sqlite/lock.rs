@@ -18,8 +18,10 @@ impl FileLock {
     /// Takes the lock of a ledger, or says who has it.
     pub(in crate::store) fn take(ledger: &Path) -> Result<Self, LedgerFault> {
         let path = path_of(ledger);
-        let unusable =
-            |error: std::io::Error| LedgerFault::Unusable { file: path.display().to_string(), what: error.to_string() };
+        let unusable = |error: std::io::Error| LedgerFault::Unusable {
+            file: path.display().to_string(),
+            what: error.to_string(),
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

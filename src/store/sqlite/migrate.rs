@@ -25,9 +25,8 @@ pub(super) fn version(db: &Connection, file: &Path) -> Result<i64, LedgerFault> 
 }
 
 fn version_for(db: &Connection, file: &Path, known: i64) -> Result<i64, LedgerFault> {
-    let figure = |sql: &str| {
-        db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|error| fault(file, &error))
-    };
+    let figure =
+        |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|error| fault(file, &error));
     let application = figure("PRAGMA application_id")?;
     let found = figure("PRAGMA user_version")?;
     let name = || file.display().to_string();

@@ -63,9 +63,8 @@ pub(super) fn open(file: &Path, lock: Option<&FileLock>) -> Result<Connection, L
 ///
 /// When there is none, or it is not understood.
 pub(super) fn read_only(file: &Path) -> Result<Connection, LedgerFault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let unusable = |what: String| LedgerFault::Unusable { file: file.display().to_string(), what };
     match fs::metadata(file) {
         Ok(meta) if meta.is_file() => {}
@@ -104,8 +103,11 @@ fn not_a_stub(file: &Path) -> Result<(), LedgerFault> {
 /// Looks for damage. What decides about money is checked always, receipts while the file is small.
 fn check(db: &Connection, file: &Path) -> Result<(), LedgerFault> {
     let size = fs::metadata(file).map_or(0, |meta| meta.len());
-    let tables: &[&str] =
-        if size <= CHECKED { &[""] } else { &["('balances')", "('open_requests')", "('documents')", "('meta')"] };
+    let tables: &[&str] = if size <= CHECKED {
+        &[""]
+    } else {
+        &["('balances')", "('open_requests')", "('documents')", "('meta')"]
+    };
     for table in tables {
         let said: String = db
             .query_row(&format!("PRAGMA quick_check{table}"), [], |row| row.get(0))
