@@ -11,6 +11,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{Feedback, Full, LedgerParams, LedgerState, OpenRecord, Renewal, WhenFull};
@@ -54,6 +55,12 @@ pub(super) struct Queue {
     /// Somebody waits for a commit.
     pub(super) urgent: bool,
     pub(super) stopping: bool,
+    /// The writer has ended.
+    pub(super) stopped: bool,
+    /// Who waits for its end; dropped by the writer.
+    pub(super) ended: Vec<oneshot::Sender<()>>,
+    /// Only what was copied elsewhere may be deleted.
+    pub(super) ships: bool,
     pub(super) state: LedgerState,
 }
 
@@ -68,17 +75,37 @@ pub(super) struct Shared {
     pub(super) params: LedgerParams,
     pub(super) queue: Mutex<Queue>,
     pub(super) wake: Condvar,
+    /// Opened at the first question.
+    pub(super) reader: Mutex<Option<Connection>>,
+}
+
+impl Shared {
+    pub(super) fn new(params: LedgerParams, queue: Queue) -> Self {
+        Self { params, queue: Mutex::new(queue), wake: Condvar::new(), reader: Mutex::new(None) }
+    }
+}
+
+/// Ends the writer when the last clone of the ledger goes.
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.lock().stopping = true;
+        self.shared.wake.notify_one();
+    }
 }
 
 /// The ledger of this process; clones are the same ledger.
 #[derive(Clone)]
 pub struct Ledger {
-    pub(super) shared: Arc<Shared>,
+    pub(super) handle: Arc<Handle>,
 }
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ledger({})", self.shared.params.file.display())
+        write!(f, "Ledger({})", self.handle.shared.params.file.display())
     }
 }
 
@@ -89,7 +116,7 @@ impl Ledger {
     ///
     /// When the buffer is full and the ledger fails closed: the request is to be refused.
     pub fn begin(&self, open: OpenRecord) -> Result<(), Full> {
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.handle.shared.queue.lock();
         self.admit(&mut queue, open).map(|_| ())
     }
 
@@ -103,7 +130,7 @@ impl Ledger {
     /// receipt is closed like any other's.
     pub async fn begin_durably(&self, open: OpenRecord) -> Result<(), Full> {
         let waiting = {
-            let mut queue = self.shared.queue.lock();
+            let mut queue = self.handle.shared.queue.lock();
             if !self.admit(&mut queue, open)? {
                 return Ok(());
             }
@@ -121,7 +148,7 @@ impl Ledger {
     }
 
     fn unless_closed(&self) -> Result<(), Full> {
-        match self.shared.params.when_full {
+        match self.handle.shared.params.when_full {
             WhenFull::Open => Ok(()),
             WhenFull::Closed => Err(Full),
         }
@@ -129,8 +156,8 @@ impl Ledger {
 
     /// Whether the record was taken.
     fn admit(&self, queue: &mut Queue, open: OpenRecord) -> Result<bool, Full> {
-        let buffer = self.shared.params.buffer;
-        match self.shared.params.when_full {
+        let buffer = self.handle.shared.params.buffer;
+        match self.handle.shared.params.when_full {
             // Itself, and its receipt.
             WhenFull::Closed if queue.len() + queue.open.len() + 2 > buffer => return Err(Full),
             WhenFull::Open if queue.len() >= buffer => {
@@ -147,9 +174,10 @@ impl Ledger {
     /// What is held for an open request has changed: a stream took its next slice. Never blocks. Ignored
     /// for a request that is not open.
     pub fn renew(&self, renewal: Renewal) {
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.handle.shared.queue.lock();
         // A figure, not a record: without room it is left out, and the figure before it stands.
-        if queue.open.contains(&renewal.id) && queue.len() + queue.open.len() + 1 < self.shared.params.buffer
+        if queue.open.contains(&renewal.id)
+            && queue.len() + queue.open.len() + 1 < self.handle.shared.params.buffer
         {
             self.push(&mut queue, Entry::Renew(Box::new(renewal)), false);
         }
@@ -157,13 +185,13 @@ impl Ledger {
 
     /// A request is over; exactly once each, those that were denied too. Never blocks.
     pub fn close(&self, receipt: Receipt, charged: Vec<Charged>) {
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.handle.shared.queue.lock();
         let began = queue.open.remove(&receipt.id);
-        let held = match self.shared.params.when_full {
+        let held = match self.handle.shared.params.when_full {
             WhenFull::Open => 0,
             WhenFull::Closed => queue.open.len(),
         };
-        if queue.len() + held >= self.shared.params.buffer {
+        if queue.len() + held >= self.handle.shared.params.buffer {
             queue.state.dropped += 1;
             return;
         }
@@ -179,8 +207,8 @@ impl Ledger {
     pub async fn feedback(&self, feedback: Feedback) -> Result<bool, Full> {
         let (done, waiting) = oneshot::channel();
         {
-            let mut queue = self.shared.queue.lock();
-            if queue.state.failing_since.is_some() || queue.len() >= self.shared.params.buffer {
+            let mut queue = self.handle.shared.queue.lock();
+            if queue.state.failing_since.is_some() || queue.len() >= self.handle.shared.params.buffer {
                 return Err(Full);
             }
             self.push(&mut queue, Entry::Feedback(Box::new(feedback), done), true);
@@ -195,7 +223,7 @@ impl Ledger {
     pub async fn flush(&self) -> bool {
         let (done, waiting) = oneshot::channel();
         {
-            let mut queue = self.shared.queue.lock();
+            let mut queue = self.handle.shared.queue.lock();
             self.push(&mut queue, Entry::Wait(done), true);
         }
         matches!(tokio::time::timeout(PATIENCE, waiting).await, Ok(Ok(())))
@@ -204,18 +232,41 @@ impl Ledger {
     /// Receipts up to this number have been copied elsewhere. Kept with the next commit: after a crash some
     /// may be copied once more.
     pub fn shipped(&self, up_to: u64) {
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.handle.shared.queue.lock();
         queue.state.shipped = queue.state.shipped.max(up_to);
         self.push(&mut queue, Entry::Shipped(up_to), false);
+    }
+
+    /// From now on only receipts that were [`shipped`](Self::shipped) are deleted.
+    pub fn ships(&self) {
+        self.handle.shared.queue.lock().ships = true;
+    }
+
+    /// Writes everything, brings it to the disk itself and ends, as the last thing before the process does.
+    /// Whether it is written; waits for a disk that fails no longer than 5 s.
+    pub async fn stop(&self) -> bool {
+        let (ended, ending) = oneshot::channel();
+        {
+            let mut queue = self.handle.shared.queue.lock();
+            if !queue.stopped {
+                queue.stopping = true;
+                queue.ended.push(ended);
+                self.handle.shared.wake.notify_one();
+            }
+        }
+        // The sender is dropped, now or by the writer.
+        let _ = ending.await;
+        let queue = self.handle.shared.queue.lock();
+        queue.len() == 0
     }
 
     /// How it is.
     #[must_use]
     pub fn state(&self) -> LedgerState {
-        let queue = self.shared.queue.lock();
+        let queue = self.handle.shared.queue.lock();
         LedgerState {
             queued: queue.len(),
-            buffer: self.shared.params.buffer,
+            buffer: self.handle.shared.params.buffer,
             open: queue.open.len(),
             ..queue.state.clone()
         }
@@ -227,7 +278,7 @@ impl Ledger {
         queue.entries.push_back(entry);
         queue.urgent |= urgent;
         if wake {
-            self.shared.wake.notify_one();
+            self.handle.shared.wake.notify_one();
         }
     }
 }

@@ -13,10 +13,15 @@
 //! The trap: nothing on a request's path may wait for the disk. Only [`Ledger::begin_durably`] does, and
 //! only for so long.
 
+mod batch;
 mod front;
+mod open;
+mod reader;
 mod record;
 mod row;
 mod state;
+mod table;
+mod writer;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -2,7 +2,7 @@
 //!
 //! The invariant: every engine stores these values and nothing else, so that a copy equals its original.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -142,7 +142,7 @@ impl Row {
     }
 
     /// The row of a request that was under way when its gateway died: charged what was held for it.
-    pub(super) fn crashed(open: &OpenRow, charged: String) -> Self {
+    pub(super) fn crashed(open: &OpenRow) -> Self {
         Self {
             caller: open.caller.clone(),
             key: open.key.clone(),
@@ -157,7 +157,7 @@ impl Row {
             blame: Some(Blame::Gateway.label().to_owned()),
             charge: open.charge,
             billed: open.billed,
-            charged,
+            charged: open.reserved.clone(),
             estimated: true,
             crashed: true,
             ..Self::bare(open.id.clone(), UnixTime(Duration::from_millis(open.at)), &open.estimate, &[])
@@ -281,7 +281,7 @@ pub(super) fn charges_text(charged: &[Charged]) -> String {
     if charged.is_empty() {
         return "[]".to_owned();
     }
-    let all = charged.iter().map(|one| (one.id.0.as_ref(), one.until.0.as_secs(), one.amount));
+    let all = charged.iter().map(|one| (one.id.0.as_ref(), until(one.until), bounded(one.amount)));
     json(&all.collect::<Vec<_>>())
 }
 
@@ -290,16 +290,37 @@ pub(super) fn charges(text: &str) -> Vec<Charged> {
     if text == "[]" {
         return Vec::new();
     }
-    let all: Vec<(Arc<str>, u64, u64)> = serde_json::from_str::<Vec<(String, u64, u64)>>(text)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(id, until, amount)| (id.into(), until, amount))
-        .collect();
-    all.into_iter()
-        .map(|(id, until, amount)| Charged {
-            id: CounterId(id),
-            until: UnixTime(Duration::from_secs(until)),
-            amount,
-        })
-        .collect()
+    let all: Vec<(String, i64, u64)> = serde_json::from_str(text).unwrap_or_default();
+    all.into_iter().map(|(id, until, amount)| charged(id, until, amount)).collect()
+}
+
+/// A balance as the file has it.
+pub(super) fn charged(id: String, until: i64, amount: u64) -> Charged {
+    // The largest integer stands for all time.
+    let until = if until == i64::MAX { u64::MAX } else { u64::try_from(until).unwrap_or(0) };
+    Charged { id: CounterId(id.into()), until: UnixTime(Duration::from_secs(until)), amount }
+}
+
+/// The end of a period as the file has it.
+pub(super) fn until(until: UnixTime) -> i64 {
+    wide(until.0.as_secs())
+}
+
+/// The largest figure of a request that is written, 2^53 - 1. Larger ones are absurd (nine million dollars, a
+/// provider that reports nonsense) and are cut: so sums stay integers, and every reader of JSON is exact.
+const LARGEST: u64 = (1 << 53) - 1;
+
+/// A figure of a request, cut to what is not absurd.
+pub(super) fn bounded(figure: u64) -> u64 {
+    figure.min(LARGEST)
+}
+
+/// A figure of a request as the file has it.
+pub(super) fn int(figure: u64) -> i64 {
+    wide(bounded(figure))
+}
+
+/// An integer as the file has it, which are signed.
+pub(super) fn wide(figure: u64) -> i64 {
+    i64::try_from(figure).unwrap_or(i64::MAX)
 }
