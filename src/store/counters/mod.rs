@@ -4,9 +4,16 @@
 //! did use. Both are one step for all the counters of a request. One contract test holds every engine to
 //! the same behaviour.
 
+pub mod contract;
+mod local;
+mod memory;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+
+pub use local::LocalCounters;
+pub use memory::{CAP, Memory};
 
 use crate::{clock::UnixTime, types::RequestId};
 
