@@ -119,6 +119,8 @@ labels! {
         Interrupted => "interrupted",
         /// The client left first.
         Cancelled => "cancelled",
+        /// The gateway died while it ran: how far it got is not known. Only in the ledger.
+        Crashed => "crashed",
     }
 }
 
