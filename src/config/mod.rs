@@ -14,7 +14,10 @@ mod read;
 mod scalar;
 mod value;
 
+mod allowance;
 mod caller;
+mod ledger;
+mod level;
 mod prices;
 mod provider;
 mod secret;
@@ -137,7 +140,13 @@ pub fn parse(text: &str, file: &Path, host: &dyn Host) -> Result<Config, Faults>
 /// # Errors
 /// None unless the build is broken; a test holds that.
 pub fn demo(host: &dyn Host) -> Result<Config, Faults> {
-    parse(DEMO, Path::new("conf/demo.toml"), host)
+    let mut config = parse(DEMO, Path::new("conf/demo.toml"), host)?;
+    // It is gone with the temporary folder, like everything that the demo makes.
+    let file = format!("warmkey-demo-{}.db", std::process::id());
+    if let Some(ledger) = &mut config.ledger {
+        ledger.params.file = std::env::temp_dir().join(file);
+    }
+    Ok(config)
 }
 
 /// Every key that reading `text` asks for, such as `provider.timeouts.idle`: of a list, its keys are

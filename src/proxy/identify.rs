@@ -62,7 +62,7 @@ pub(crate) fn caller(x: &mut Exchange, headers: &HeaderMap) -> Result<(), Denial
 fn refusal(found: &Found) -> Denial {
     let what = match found {
         Found::Expired(key) => {
-            let when = key.expires.map(rfc3339).unwrap_or_default();
+            let when = key.expires.map(UnixTime::rfc3339).unwrap_or_default();
             format!("the key `{}` expired at {when}; ask this gateway's operator for a new one", key.id)
         }
         Found::Disabled(key) => {
@@ -82,11 +82,6 @@ fn refusal(found: &Found) -> Denial {
         }
     };
     Denial::new(Reason::Unauthenticated, what)
-}
-
-fn rfc3339(at: UnixTime) -> String {
-    let seconds = i64::try_from(at.0.as_secs()).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-    seconds.unwrap_or_default().to_string()
 }
 
 /// Reads the body's meaning.
