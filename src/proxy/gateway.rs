@@ -15,7 +15,7 @@ use super::{
     downlink::{Downlink, Lost},
     drive::{Drive, Ending, Request},
     exchange::Exchange,
-    finish, identify, models, passthrough, reply, reserve,
+    feedback, finish, identify, models, passthrough, reply, reserve,
     route::{Route, Target},
     single, upload,
 };
@@ -99,6 +99,12 @@ impl Gateway {
                 let body = models::list(x, family, id.as_deref())?;
                 let sent = reply::json(line, x, 200, body).await;
                 Ok(Entered::Ended(said(sent)))
+            }
+            Route::Feedback => {
+                expect_method(&method, &[Method::POST])?;
+                x.silent = true;
+                let upload = receive(line, x).await?;
+                feedback::take(line, x, &upload.body).await.map(Entered::Ended)
             }
             Route::Call(operation) => {
                 expect_method(&method, &[Method::POST])?;
@@ -325,7 +331,7 @@ fn below_v1(path: &str) -> &str {
 }
 
 /// An answer of our own went out whole, or the client left during it.
-fn said(sent: Result<(), Lost>) -> Ending {
+pub(crate) fn said(sent: Result<(), Lost>) -> Ending {
     match sent {
         Ok(()) => Ending::Said,
         Err(lost) => Ending::Lost(lost),

@@ -26,6 +26,7 @@ mod upload;
 mod warmth;
 
 mod drive;
+mod feedback;
 mod finish;
 mod native;
 mod passthrough;
