@@ -11,7 +11,8 @@ use std::{
 use proptest::prelude::*;
 use warmkey::{
     config::{self, Config, Faults, Host},
-    snapshot::{LedgerParams, Open},
+    snapshot::Open,
+    store::ledger::LedgerParams,
 };
 
 #[path = "conf/faults.rs"]

@@ -11,7 +11,8 @@ use super::{
     server::{millis, secs},
 };
 use crate::{
-    snapshot::{AlertParams, LedgerParams, LedgerSettings, StateParams, WhenFull},
+    snapshot::{AlertParams, LedgerSettings, StateParams},
+    store::ledger::{LedgerParams, WhenFull},
     types::Secret,
 };
 

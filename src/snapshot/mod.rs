@@ -19,7 +19,7 @@ use crate::{
     upstream::{self, ModelTable, Pool},
 };
 
-pub use state::{AlertParams, LedgerParams, LedgerSettings, Open, StateParams, WhenFull};
+pub use state::{AlertParams, LedgerSettings, Open, StateParams};
 
 /// Everything configured. A request loads it once, so a reload in its midst changes nothing for it.
 pub struct Snapshot {

@@ -1,8 +1,6 @@
 //! What is kept beyond a process, and shared with others: where, and what happens when it is full.
 
-use std::{path::PathBuf, time::Duration};
-
-use crate::types::Secret;
+use crate::{store::ledger::LedgerParams, types::Secret};
 
 /// Who may call without a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,30 +21,6 @@ pub struct LedgerSettings {
     pub params: LedgerParams,
     /// Where ledger and keys of several gateways come together: `postgres://...`, with its password.
     pub postgres: Option<Secret>,
-}
-
-/// The local ledger's file and bounds.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LedgerParams {
-    /// Where it is.
-    pub file: PathBuf,
-    /// What happens to requests when nothing more can be noted.
-    pub when_full: WhenFull,
-    /// Receipts held in memory while the disk is slow or full.
-    pub buffer: usize,
-    /// How long receipts are kept; `None` is for ever.
-    pub keep: Option<Duration>,
-    /// How often what was noted is committed.
-    pub commit_every: Duration,
-}
-
-/// What happens to requests when the ledger can take no more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WhenFull {
-    /// They are served, and missing in the ledger.
-    Open,
-    /// They are refused.
-    Closed,
 }
 
 /// What several gateways share while they run.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use warmkey::{
     config::{self, Config},
-    snapshot::{Open, WhenFull},
+    snapshot::Open,
+    store::ledger::WhenFull,
     types::{Budget, Limits, Period, Priority, Unit},
 };
 
