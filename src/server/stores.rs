@@ -10,8 +10,7 @@ use crate::{
     config::Config,
     live::Live,
     quota::{Quota, QuotaParams},
-    snapshot,
-    store::ledger::{Ledger, LedgerParams, Opened, WhenFull},
+    store::ledger::{Ledger, Opened},
     types::Levels,
 };
 
@@ -32,12 +31,12 @@ impl Stores {
         let quota = Arc::new(Quota::new(params, None));
         quota.configure(Arc::new(config.levels.clone()));
         let Some(settings) = &config.ledger else { return Ok(Self { quota, ledger: None }) };
-        let params = ledger_params(&settings.params);
+        let params = &settings.params;
         if let Some(folder) = params.file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("`ledger.file`: making the folder {}", folder.display()))?;
         }
-        let Opened { ledger, crashed, balances } = Ledger::open(&params)?;
+        let Opened { ledger, crashed, balances } = Ledger::open(params)?;
         if crashed > 0 {
             tracing::warn!(
                 requests = crashed,
@@ -46,19 +45,6 @@ impl Stores {
         }
         quota.restore(&balances);
         Ok(Self { quota, ledger: Some(ledger) })
-    }
-}
-
-fn ledger_params(settings: &snapshot::LedgerParams) -> LedgerParams {
-    LedgerParams {
-        file: settings.file.clone(),
-        when_full: match settings.when_full {
-            snapshot::WhenFull::Open => WhenFull::Open,
-            snapshot::WhenFull::Closed => WhenFull::Closed,
-        },
-        buffer: settings.buffer,
-        keep: settings.keep,
-        commit_every: settings.commit_every,
     }
 }
 
