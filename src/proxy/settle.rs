@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::{denial, exchange::Exchange, keepalive, reserve};
 use crate::{
-    clock,
+    clock::{self, Moment},
     live::Decided,
     routing::{InputFacts, TurnFacts},
     session::{self, Verdict},
+    store::counters::Charged,
     telemetry::Metrics,
     types::{
         CacheBreak, Family, Flags, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey,
@@ -51,14 +52,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         ticket.over(usage.output, now);
     }
     keepalive::after_turn(x, outcome, &usage);
-    let charged = x
-        .permit
-        .take()
-        .map(|permit| {
-            let nothing = (usage == Usage::default()).then_some(NanoUsd(0));
-            permit.settle(&usage, charge.or(nothing), now)
-        })
-        .unwrap_or_default();
+    let (charged, flags) = pay(x, &usage, charge, now);
     let receipt = Receipt {
         id: x.id,
         at: x.at,
@@ -93,7 +87,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         predicted,
         charge,
         billed: reserve::billed(x.key.as_ref(), charge),
-        flags: Flags::default(),
+        flags,
         request_bytes: x.request_bytes,
         response_bytes: x.response_bytes,
         timings: Timings {
@@ -142,6 +136,18 @@ fn note(x: &mut Exchange, r: &Receipt) {
             charge: r.charge,
         },
     );
+}
+
+/// Settles what was reserved to what was used. Returns what budgets are charged.
+fn pay(x: &mut Exchange, usage: &Usage, charge: Option<NanoUsd>, now: Moment) -> (Vec<Charged>, Flags) {
+    let Some(permit) = x.permit.take() else { return (Vec::new(), Flags::default()) };
+    let (reserved, over_soft_budget) = (permit.reserved(), permit.is_over_soft_budget());
+    // Nothing used costs nothing, whatever the price would be.
+    let nothing = (*usage == Usage::default()).then_some(NanoUsd(0));
+    let charged = permit.settle(usage, charge.or(nothing), now);
+    let held = |one: &Charged| reserved.iter().find(|held| held.id == one.id).map_or(0, |held| held.amount);
+    let overshoot = charged.iter().any(|one| one.amount > held(one));
+    (charged, Flags { over_soft_budget, overshoot })
 }
 
 /// What to charge: the provider's figures where it gave them, else our estimate, but nothing for a

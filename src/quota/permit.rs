@@ -92,6 +92,8 @@ pub struct Permit {
     /// Tokens of output so far.
     flown: u64,
     renewal: Option<Renewal>,
+    /// A soft budget was over when it was admitted.
+    over_soft: bool,
 }
 
 impl Permit {
@@ -120,6 +122,7 @@ impl Permit {
             wake_at: u64::MAX,
             flown: 0,
             renewal: None,
+            over_soft: false,
         }
     }
 
@@ -144,6 +147,7 @@ impl Permit {
         }
         for (held, standing) in self.held.iter_mut().zip(&taken.standings) {
             held.second = taken.second;
+            self.over_soft |= held.line.soft && standing.used > held.line.limit;
             figure(&mut self.figures, &held.line, *standing);
         }
         self.watch();
@@ -502,6 +506,12 @@ impl Permit {
     #[must_use]
     pub fn has_budgets(&self) -> bool {
         self.held.iter().any(|held| held.line.is_sliced())
+    }
+
+    /// Whether a soft budget was over when it was admitted.
+    #[must_use]
+    pub const fn is_over_soft_budget(&self) -> bool {
+        self.over_soft
     }
 
     /// For the rate-limit headers of the answer: as it stood at admission.
