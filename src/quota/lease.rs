@@ -2,6 +2,9 @@
 //!
 //! Everything that is not waited for is done by tasks, one after the other in the order in which it
 //! was asked: a settlement never overtakes a slice that was asked for before it.
+//!
+//! Trap: whoever gives up before the first answer does not know in which second of the server's its
+//! windows were charged; what they count of it they count for their minute.
 
 use std::sync::Arc;
 

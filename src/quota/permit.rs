@@ -225,6 +225,8 @@ impl Permit {
         let lines = || sheets.iter().flatten().flat_map(|sheet| &sheet.lines);
         priced(lines(), &Pricing { rates, ..pricing })?;
         let first = self.held.len();
+        // A stream that nobody counted so far may have gone on.
+        self.covered = self.covered.max(self.flown);
         let (input, output) = (pricing.unread_input(self.input_tokens), pricing.output(self.covered));
         let estimate = Estimate { input, output, likely_output: 0 };
         let mut more = Vec::with_capacity(first);
