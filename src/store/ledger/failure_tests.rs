@@ -189,6 +189,17 @@ async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
     rubbish[middle..middle + 8_192].fill(0xa5);
     let fault = refused(&params, &rubbish);
     assert!(matches!(fault, LedgerFault::Damaged { .. }), "{fault}");
+    // With a log beside it that was not folded in: not even that is.
+    fs::write(&params.file, &whole).expect("a file");
+    let db = Connection::open(&params.file).expect("the file");
+    db.execute("UPDATE receipts SET status = 201", []).expect("written");
+    let log = params.file.with_extension("db-wal");
+    let held = fs::read(&log).expect("a log");
+    drop(db);
+    fs::write(&log, held).expect("the log of a process that died");
+    let fault = refused(&params, &whole[..whole.len() / 2]);
+    assert!(matches!(fault, LedgerFault::Damaged { .. }), "{fault}");
+    fs::remove_file(&log).expect("removed");
     // As it was.
     fs::write(&params.file, &whole).expect("a file");
     assert_eq!(open(&params).ledger.state().last_seq, 500);
