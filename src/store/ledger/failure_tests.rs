@@ -128,6 +128,33 @@ async fn nobody_starts_unrecorded_when_it_fails_closed() {
     assert_eq!(figure(&params.file, &format!("SELECT count(*) FROM receipts WHERE id = '{id}'")), 1);
 }
 
+/// Time stands still for whoever waits, so the limit of waiting is reached as soon as nothing moves.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_holds_nobody_up() {
+    for (when_full, told) in [(WhenFull::Open, Ok(())), (WhenFull::Closed, Err(Full))] {
+        let (_folder, params) = fresh();
+        let ledger = open(&LedgerParams { when_full, ..params.clone() }).ledger;
+        let key = key("ann");
+        let other = Connection::open(&params.file).expect("the file");
+        other.execute_batch("BEGIN IMMEDIATE").expect("nobody else may write");
+        let (quick, durable) = (RequestId::mint(), RequestId::mint());
+        assert_eq!(ledger.begin(opening(quick, &key, Vec::new())), Ok(()));
+        assert_eq!(ledger.begin_durably(opening(durable, &key, Vec::new())).await, told);
+        ledger.close(receipt(quick, &key, 1), vec![charged("ann", 1)]);
+        ledger.close(receipt(durable, &key, 1), vec![charged("ann", 1)]);
+        assert!(ledger.state().queued >= 2);
+        while ledger.state().writing_since.is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert!(ledger.state().well(), "it hangs, it does not fail");
+        other.execute_batch("COMMIT").expect("as before");
+        assert!(ledger.stop().await);
+        assert_eq!(figure(&params.file, "SELECT count(*) FROM receipts"), 2);
+        assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
+        audit(&params.file);
+    }
+}
+
 #[tokio::test]
 async fn a_ledger_has_one_keeper() {
     let (_folder, params) = fresh();

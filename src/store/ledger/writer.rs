@@ -122,6 +122,7 @@ impl Writer {
         let n = queue.entries.len().min(BATCH);
         let entries: Vec<_> = queue.entries.drain(..n).collect();
         queue.in_work = entries.len();
+        queue.state.writing_since = Some(clock::now());
         // Whoever waits may stand behind what was taken.
         queue.urgent &= !queue.entries.is_empty();
         drop(queue);
@@ -140,6 +141,7 @@ impl Writer {
         };
         let mut queue = self.shared.queue.lock();
         queue.in_work = 0;
+        queue.state.writing_since = None;
         let mut known = Vec::new();
         if let Some(written) = written {
             queue.state.commits += 1;
