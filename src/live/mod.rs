@@ -29,8 +29,10 @@ pub use turn::KeptTurn;
 
 use crate::{
     metering::Learned,
+    quota::Quota,
     session::{Forensics, Links, Owners},
     snapshot::Snapshot,
+    store::ledger::Ledger,
     telemetry::Tracer,
     types::{ModelName, ProviderName},
 };
@@ -41,6 +43,10 @@ pub struct Live {
     pub snapshot: ArcSwap<Snapshot>,
     /// Who may call, and the levels above keys.
     pub keys: KeyRing,
+    /// Limits and budgets, and what is left of them.
+    pub quota: Arc<Quota>,
+    /// The journal of requests; `None` where none is kept.
+    pub ledger: Option<Ledger>,
     /// Links from earlier answers to sessions.
     pub links: Links,
     /// Whose objects are where.

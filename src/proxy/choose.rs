@@ -6,7 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    denial::Denial,
+    access,
+    denial::{self, Denial},
     downlink::{Downlink, Lost},
     exchange::Exchange,
 };
@@ -15,7 +16,7 @@ use crate::{
     routing::{Ask, Choosing, Decision, Price, Prompt, Tried},
     snapshot::Snapshot,
     types::{AffinityReason, AffinityResult, DomainName, EndpointName, Reason, SessionKey},
-    upstream::{Endpoint, Flow, Lane, Model, Slot},
+    upstream::{Availability, Endpoint, Flow, Lane, Model, Slot},
 };
 
 /// Lost races for a slot before we stop believing that it will work out.
@@ -105,6 +106,7 @@ async fn decide(
         flow: wish.flow,
         signed_thinking: wish.signed_thinking,
         bound: bound.as_ref(),
+        allowed: access::narrowed(x),
         may_wait: true,
     };
     let policy = &*snapshot.policy;
@@ -141,6 +143,9 @@ async fn decide(
                     choosing.on_time(policy, &ask, clock::now())
                 }
             }
+            Decision::Deny { reason: Reason::NoEndpoint, retry_after } if are_spent(x, wish) => {
+                return Err(NoChoice::Denied(spent(Some(retry_after))));
+            }
             Decision::Deny { reason, retry_after } => {
                 return Err(NoChoice::Denied(deny(reason, retry_after)));
             }
@@ -153,6 +158,27 @@ async fn decide(
 fn maker(snapshot: &Snapshot, session: SessionKey) -> Option<DomainName> {
     let home = snapshot.policy.sessions().known(session)?.home;
     Some(snapshot.pool.endpoint(home.endpoint.as_str())?.rate_domain().name().clone())
+}
+
+/// Whether what may be spent is spent at every account that could serve it.
+fn are_spent(x: &Exchange, wish: &Wish<'_>) -> bool {
+    let now = clock::now();
+    let is_meant = |endpoint: &&Arc<Endpoint>| {
+        access::allows(x, endpoint) && wish.pin.is_none_or(|pin| pin == endpoint.name())
+    };
+    let mut meant = wish.model.endpoints.iter().filter(is_meant).peekable();
+    meant.peek().is_some()
+        && meant.all(|one| matches!(one.availability(wish.lane, now), Availability::Spent { .. }))
+}
+
+/// What may be spent is spent. It is worth coming back only where the period is about to end.
+pub(crate) fn spent(retry_after: Option<u32>) -> Denial {
+    let message =
+        "what may be spent at the accounts that serve this model is spent; ask the gateway's operator";
+    match retry_after.map(u64::from).filter(|seconds| *seconds < denial::LONGEST_RETRY_AFTER) {
+        Some(seconds) => Denial::retry(Reason::AccountsSpent, Duration::from_secs(seconds), message),
+        None => Denial { is_final: true, ..Denial::new(Reason::AccountsSpent, message) },
+    }
 }
 
 fn deny(reason: Reason, retry_after: u32) -> Denial {

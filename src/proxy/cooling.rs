@@ -1,13 +1,18 @@
 //! Says aloud what a failure did to an endpoint, and has a suspect key checked; and learns from the head of
 //! an answer. One place, so that the log has one voice and no path forgets either.
 
+use std::{sync::Arc, time::Duration};
+
 use http::HeaderMap;
 
+use super::exchange::Exchange;
 use crate::{
-    clock::{self, Moment},
+    clock::{self, Moment, UnixTime},
     live::Live,
+    quota::Refusal,
     snapshot::Snapshot,
     telemetry::Metrics,
+    types::Scope,
     upstream::{Credentials, Effect, Endpoint, Failure, Slot},
 };
 
@@ -28,6 +33,37 @@ pub(crate) fn hear(snapshot: &Snapshot, slot: &mut Slot, headers: &HeaderMap) {
     }
     for lie in slot.note_headroom(headers, clock::unix_now(), clock::now()) {
         Metrics::global().lied(lie.label());
+    }
+}
+
+/// So little of a budget counts as nothing left: what follows would be refused one by one.
+const LEFT_OVER: u64 = 100;
+/// For how long an account is left alone whose budget is only reserved.
+const RESERVED: Duration = Duration::from_secs(1);
+/// A budget without periods ends when an operator raises it.
+const FOR_GOOD: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
+/// What may be spent at an account, or at its provider, has no room: closes it to everybody until the
+/// period ends. Where all but a reservation is left, or this request was too large for what is left, for
+/// a moment only.
+pub(crate) fn spent(x: &Exchange, endpoint: &Arc<Endpoint>, refusal: &Refusal, now: Moment, at: UnixTime) {
+    let views = x.live.quota.view(&refusal.scope, now, at);
+    let known = views.iter().find(|view| view.what == refusal.what).map_or(refusal.used, |view| view.spent);
+    let left = refusal.limit.saturating_sub(known);
+    let for_good = left <= refusal.limit / LEFT_OVER;
+    let span = match refusal.resets_at {
+        _ if !for_good => RESERVED,
+        Some(resets) => resets.0.saturating_sub(at.0).max(RESERVED),
+        None => FOR_GOOD,
+    };
+    let all_of_it = matches!(refusal.scope, Scope::Provider(_));
+    for other in x.snapshot.pool.endpoints() {
+        let is_meant = other.name() == endpoint.name()
+            || (all_of_it && other.provider().params.name == endpoint.provider().params.name);
+        if is_meant && other.close_spent(now + span, now) && for_good {
+            let (endpoint, budget, seconds) = (other.name(), refusal.what.label(), span.as_secs());
+            tracing::warn!(%endpoint, budget, seconds, "what may be spent there is spent; closed until then");
+        }
     }
 }
 

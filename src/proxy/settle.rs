@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::{denial, exchange::Exchange, keepalive};
+use super::{denial, exchange::Exchange, keepalive, reserve};
 use crate::{
     clock,
     live::Decided,
-    routing::{InputFacts, Record, TurnFacts},
+    routing::{InputFacts, TurnFacts},
     session::{self, Verdict},
     telemetry::Metrics,
     types::{
@@ -20,10 +20,13 @@ use crate::{
 
 /// Makes the receipt and books it.
 pub(crate) fn settle(x: &mut Exchange) {
+    let now = clock::now();
     if x.silent {
+        if let Some(permit) = x.permit.take() {
+            permit.release(now);
+        }
         return;
     }
-    let now = clock::now();
     let (outcome, reason) = x.end.unwrap_or((Outcome::Cancelled, Some(Reason::Internal)));
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let (usage, estimated) = usage(x, outcome);
@@ -48,6 +51,14 @@ pub(crate) fn settle(x: &mut Exchange) {
         ticket.over(usage.output, now);
     }
     keepalive::after_turn(x, outcome, &usage);
+    let charged = x
+        .permit
+        .take()
+        .map(|permit| {
+            let nothing = (usage == Usage::default()).then_some(NanoUsd(0));
+            permit.settle(&usage, charge.or(nothing), now)
+        })
+        .unwrap_or_default();
     let receipt = Receipt {
         id: x.id,
         at: x.at,
@@ -81,7 +92,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         expected_read,
         predicted,
         charge,
-        billed: charge.map(|charge| x.key.as_ref().map_or(charge, |key| key.billed(charge))),
+        billed: reserve::billed(x.key.as_ref(), charge),
         flags: Flags::default(),
         request_bytes: x.request_bytes,
         response_bytes: x.response_bytes,
@@ -96,9 +107,16 @@ pub(crate) fn settle(x: &mut Exchange) {
             }),
         },
     };
-    Metrics::global().book(&receipt);
-    log(&receipt, &x.record);
+    let metrics = Metrics::global();
+    metrics.book(&receipt);
+    if let Some(refusal) = &x.refused {
+        metrics.refused(refusal.scope.level(), refusal.what.label());
+    }
+    log(&receipt, x);
     note(x, &receipt);
+    if let Some(ledger) = &x.live.ledger {
+        ledger.close(receipt, charged);
+    }
     x.reading = None;
 }
 
@@ -181,7 +199,9 @@ fn learn(x: &Exchange, session: Option<SessionKey>) {
 }
 
 /// One line a request, with the field names of the OpenTelemetry GenAI conventions where they exist.
-fn log(r: &Receipt, record: &Record) {
+fn log(r: &Receipt, x: &Exchange) {
+    let record = &x.record;
+    let refused = x.refused.as_deref();
     let millis = |d: Duration| d.as_secs_f64() * 1e3;
     tracing::info!(
         request_id = %r.id,
@@ -206,6 +226,8 @@ fn log(r: &Receipt, record: &Record) {
         care = r.care.any().then(|| r.care.to_string()),
         outcome = r.outcome.label(),
         reason = r.reason.map(|reason| reason.label()),
+        limit = refused.map(|refusal| refusal.what.label()),
+        limit_of = refused.map(|refusal| refusal.scope.level()),
         blame = r.blame.map(|blame| blame.label()),
         attempts = r.attempts.len(),
         ambiguous = r.attempts.iter().filter(|attempt| attempt.ambiguous).count(),

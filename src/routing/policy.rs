@@ -23,7 +23,9 @@ use super::{
 use crate::{
     clock::Moment,
     dialect::TtlAsked,
-    types::{AffinityReason, AffinityResult, DomainName, EndpointName, ModelName, Reason, SessionKey},
+    types::{
+        Access, AffinityReason, AffinityResult, DomainName, EndpointName, ModelName, Reason, SessionKey,
+    },
     upstream::{Endpoint, Flow, Lane, Need, Reservation},
 };
 
@@ -85,15 +87,23 @@ pub struct Ask<'a> {
     pub signed_thinking: bool,
     /// It carries what only this rate domain (an organisation) can read: encrypted reasoning.
     pub bound: Option<&'a DomainName>,
+    /// Where its caller may go; `None` is everywhere.
+    pub allowed: Option<&'a Access>,
     /// Waiting is still possible: not once the places for it are taken.
     pub may_wait: bool,
 }
 
 impl Ask<'_> {
-    /// It cannot go there: it failed there before, for another reason than limits, or what it carries
-    /// can be read elsewhere only.
+    /// Its caller may not use that endpoint.
+    pub(super) fn forbids(&self, endpoint: &Endpoint) -> bool {
+        self.allowed.is_some_and(|access| !access.allows(&endpoint.provider().params.name, endpoint.region()))
+    }
+
+    /// It cannot go there: it failed there before, for another reason than limits, what it carries can
+    /// be read elsewhere only, or its caller may not.
     pub(super) fn rules_out(&self, endpoint: &Endpoint) -> bool {
-        self.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
+        self.forbids(endpoint)
+            || self.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
             || self.bound.is_some_and(|bound| endpoint.rate_domain().name() != bound)
     }
 }

@@ -42,6 +42,19 @@ pub struct Metrics {
     keep_alive_cost: prometheus::CounterVec,
     trace_turns: IntCounterVec,
     price_missing: IntCounterVec,
+    limit_denials: IntCounterVec,
+    budget_alerts: IntCounterVec,
+    webhook: IntCounterVec,
+    /// How much of each configured budget is used: 1 is all of it.
+    pub budget_used: GaugeVec,
+    /// Entries that wait for the ledger's disk.
+    pub ledger_queued: IntGauge,
+    /// Receipts and open records that were dropped because the ledger could not be written.
+    pub ledger_dropped: IntGauge,
+    /// Receipts in the ledger's file since the start.
+    pub ledger_written: IntGauge,
+    /// 1 while the ledger cannot be written.
+    pub ledger_failing: IntGauge,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
     /// Tries that may have been billed although another one answered.
@@ -140,6 +153,26 @@ impl Metrics {
             ),
             trace_turns: r.counters("trace_turns_total", "Turns for the trace file.", &["result"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
+            limit_denials: r.counters(
+                "limit_denials_total",
+                "Requests that a limit or budget refused, or streams that it ended, by whose and which.",
+                &["level", "limit"],
+            ),
+            budget_alerts: r.counters(
+                "budget_alerts_total",
+                "Budgets that reached 50, 80 or 100 percent, by whose and which.",
+                &["level", "budget", "percent"],
+            ),
+            webhook: r.counters("alert_webhook_total", "Messages for the alert webhook.", &["result"]),
+            budget_used: r.gauges(
+                "budget_used_ratio",
+                "Spent and reserved over the budget, of what the configuration names.",
+                &["level", "name", "budget"],
+            ),
+            ledger_queued: r.level("ledger_queued", "Entries that wait for the ledger's disk."),
+            ledger_dropped: r.level("ledger_dropped", "Entries dropped since the start: buffer full."),
+            ledger_written: r.level("ledger_written", "Receipts written to the ledger since the start."),
+            ledger_failing: r.level("ledger_failing", "1 while the ledger cannot be written."),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
             reloads: r.counters("reloads_total", "Settings read again.", &["result"]),
@@ -229,6 +262,21 @@ impl Metrics {
         if !receipt.attempts.is_empty() {
             self.overhead.observe(receipt.timings.overhead.as_secs_f64());
         }
+    }
+
+    /// A limit or a budget refused a request, or ended a stream.
+    pub fn refused(&self, level: &str, limit: &str) {
+        self.limit_denials.with_label_values(&[level, limit]).inc();
+    }
+
+    /// A budget has reached so many percent.
+    pub fn alerted(&self, level: &str, budget: &str, percent: u8) {
+        self.budget_alerts.with_label_values(&[level, budget, &percent.to_string()]).inc();
+    }
+
+    /// What became of a message for the webhook.
+    pub fn webhook(&self, result: &str) {
+        self.webhook.with_label_values(&[result]).inc();
     }
 
     fn book_attempt(&self, attempt: &AttemptRecord) {

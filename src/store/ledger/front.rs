@@ -59,6 +59,8 @@ pub(super) struct Queue {
     pub(super) stopped: bool,
     /// Who waits for its end; dropped by the writer.
     pub(super) ended: Vec<oneshot::Sender<()>>,
+    /// Receipts were dropped since the file could last be written, and that was said.
+    pub(super) dropping: bool,
     /// Only what was copied elsewhere may be deleted.
     pub(super) ships: bool,
     pub(super) state: LedgerState,
@@ -77,11 +79,21 @@ pub(super) struct Shared {
     pub(super) wake: Condvar,
     /// Opened at the first question.
     pub(super) reader: Mutex<Option<Connection>>,
+    /// Pages that the file may have; 0: any number. The disk that is full.
+    #[cfg(test)]
+    pub(super) pages: std::sync::atomic::AtomicU32,
 }
 
 impl Shared {
     pub(super) fn new(params: LedgerParams, queue: Queue) -> Self {
-        Self { params, queue: Mutex::new(queue), wake: Condvar::new(), reader: Mutex::new(None) }
+        Self {
+            params,
+            queue: Mutex::new(queue),
+            wake: Condvar::new(),
+            reader: Mutex::new(None),
+            #[cfg(test)]
+            pages: std::sync::atomic::AtomicU32::new(0),
+        }
     }
 }
 
@@ -161,7 +173,7 @@ impl Ledger {
             // Itself, and its receipt.
             WhenFull::Closed if queue.len() + queue.open.len() + 2 > buffer => return Err(Full),
             WhenFull::Open if queue.len() >= buffer => {
-                queue.state.dropped += 1;
+                queue.state.unrecorded += 1;
                 return Ok(false);
             }
             WhenFull::Open | WhenFull::Closed => {}
@@ -187,12 +199,17 @@ impl Ledger {
     pub fn close(&self, receipt: Receipt, charged: Vec<Charged>) {
         let mut queue = self.handle.shared.queue.lock();
         let began = queue.open.remove(&receipt.id);
+        // Who began has room: a begin that found none left no trace. So the buffer is exceeded by no more than
+        // what was under way when it became full.
         let held = match self.handle.shared.params.when_full {
             WhenFull::Open => 0,
             WhenFull::Closed => queue.open.len(),
         };
-        if queue.len() + held >= self.handle.shared.params.buffer {
+        if !began && queue.len() + held >= self.handle.shared.params.buffer {
             queue.state.dropped += 1;
+            if !std::mem::replace(&mut queue.dropping, true) {
+                tracing::error!(file = %self.handle.shared.params.file.display(), "the ledger's buffer is full: receipts are lost");
+            }
             return;
         }
         self.push(&mut queue, Entry::Close(Box::new(Closing { receipt, charged, began })), false);
@@ -224,6 +241,9 @@ impl Ledger {
         let (done, waiting) = oneshot::channel();
         {
             let mut queue = self.handle.shared.queue.lock();
+            if queue.stopped {
+                return queue.len() == 0;
+            }
             self.push(&mut queue, Entry::Wait(done), true);
         }
         matches!(tokio::time::timeout(PATIENCE, waiting).await, Ok(Ok(())))

@@ -23,6 +23,15 @@ mod state;
 mod table;
 mod writer;
 
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, time::Duration};
 
 pub use front::Ledger;

@@ -13,8 +13,11 @@ pub struct LedgerState {
     pub open: usize,
     /// Receipts written since the start.
     pub written: u64,
-    /// Receipts and open records that were dropped because the buffer was full.
+    /// Receipts that were lost because the buffer was full.
     pub dropped: u64,
+    /// Open records that were left out because the buffer was full: nobody knew of those requests, had the
+    /// gateway died while they ran.
+    pub unrecorded: u64,
     /// Commits since the start.
     pub commits: u64,
     /// Since when nothing could be written; `None`: all is well.

@@ -3,7 +3,7 @@
 //! The invariant: `balances` is the sum of `receipts.charged` (of periods that are not long over), because
 //! both change together, and only for a receipt that is new.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use rusqlite::{
     Connection, Row as SqlRow, Statement, Transaction, TransactionBehavior, named_params, params,
@@ -22,7 +22,10 @@ use crate::{
 };
 
 /// Receipts that are deleted in one transaction: some milliseconds' work.
-const SWEEP: i64 = 500;
+const SWEEP: i64 = 1_000;
+
+/// How long the end of the process waits for somebody who reads.
+const READER: Duration = Duration::from_millis(500);
 
 /// Balances are kept for so long after their period, in seconds.
 const BALANCES: u64 = 24 * 3_600;
@@ -298,8 +301,9 @@ pub(super) fn sweep_balances(db: &Connection, now: UnixTime) -> rusqlite::Result
     db.prepare_cached("DELETE FROM balances WHERE until < ?1")?.execute([row::wide(before)]).map(|_| ())
 }
 
-/// Everything up to now is on the disk itself, and the file stands alone.
+/// Everything up to now is on the disk itself, and the file stands alone unless somebody reads it just now.
 pub(super) fn settle(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(READER)?;
     db.pragma_update(None, "synchronous", "full")?;
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

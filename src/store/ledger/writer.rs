@@ -42,7 +42,7 @@ impl Writer {
 
     /// Runs until the ledger is stopped.
     pub(super) fn run(mut self) {
-        if self.recover && !self.insist(|db| table::recover(db)).is_some() {
+        if self.recover && self.insist(table::recover).is_none() {
             return self.end();
         }
         while let Some(batch) = self.next() {
@@ -131,6 +131,8 @@ impl Writer {
         let mut wait = BACK_OFF.0;
         let mut last_try = None;
         loop {
+            #[cfg(test)]
+            self.limit_pages();
             match work(&mut self.db) {
                 Ok(done) => {
                     self.works();
@@ -153,11 +155,19 @@ impl Writer {
         }
     }
 
+    #[cfg(test)]
+    fn limit_pages(&self) {
+        let pages = self.shared.pages.load(std::sync::atomic::Ordering::SeqCst);
+        let pages = if pages == 0 { 1_073_741_823 } else { pages };
+        let _ = self.db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()));
+    }
+
     fn works(&self) {
         let mut queue = self.shared.queue.lock();
         queue.state.fault = None;
         if queue.state.failing_since.take().is_some() {
             let (queued, dropped) = (queue.entries.len(), queue.state.dropped);
+            queue.dropping = false;
             tracing::info!(file = %self.shared.params.file.display(), queued, dropped, "the ledger is written again");
         }
     }

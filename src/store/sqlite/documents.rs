@@ -150,3 +150,7 @@ impl Documents for SqliteDocuments {
 fn millis(at: UnixTime) -> i64 {
     i64::try_from(at.0.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+#[path = "documents_tests.rs"]
+mod tests;
