@@ -21,7 +21,10 @@ pub use buffers::{Buffers, Held};
 pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
 pub use flights::{Flight, Flights};
 pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
-pub use keys::{Found, KeyRing, Minted, mint, well_formed};
+pub use keys::{
+    BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeysState, LevelEntry,
+    LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
+};
 pub use turn::KeptTurn;
 
 use crate::{

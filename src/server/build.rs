@@ -80,7 +80,7 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> any
     let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
     Ok(Live {
         snapshot: ArcSwap::from_pointee(snapshot(config, None, policy)?),
-        keys: KeyRing::new(config.callers.clone(), config.levels.clone()),
+        keys: KeyRing::new(config.callers.clone(), config.levels.clone(), super::keys::store(config)?),
         quota: stores.quota,
         ledger: stores.ledger,
         links: Links::new(links, start ^ fastrand::u64(..)),

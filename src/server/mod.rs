@@ -9,6 +9,7 @@
 
 mod alerts;
 mod build;
+mod keys;
 mod listen;
 mod live_check;
 mod reload;
@@ -135,6 +136,7 @@ async fn run(
     let stops = listen::Stops { data: stopping, admin: admin_stopping };
     listeners.start(&config.server, &conf, gateway, admin, stops, &mut services)?;
     let mut upkeep = JoinSet::new();
+    keys::start(&live, &mut upkeep).await;
     upkeep::start(&live, &upstreams, &mut upkeep);
     reload::start(&live, &upstreams, policy, path, &config, &mut upkeep);
     upkeep::first_checks(&live, &upstreams, |_| true).await;
