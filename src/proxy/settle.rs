@@ -104,7 +104,7 @@ pub(crate) fn settle(x: &mut Exchange) {
     let metrics = Metrics::global();
     metrics.book(&receipt);
     if let Some(refusal) = &x.refused {
-        metrics.refused(refusal.scope.level(), refusal.what.label());
+        metrics.spending.refused(refusal.scope.level(), refusal.what.label());
     }
     log(&receipt, x);
     note(x, &receipt);
