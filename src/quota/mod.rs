@@ -66,7 +66,7 @@ impl Quota {
         Self {
             params,
             plans: Plans::default(),
-            shared: shared.map(|engine| Arc::new(Shared::new(engine, Arc::clone(&memory)))),
+            shared: shared.map(|engine| Arc::new(Shared::new(engine))),
             memory,
             alerts: Arc::default(),
         }
