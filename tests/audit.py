@@ -74,7 +74,7 @@ watch = false
 [sim]
 listen = "127.0.0.1:{sim}"
 time_to_first_token = "1ms"
-tokens_per_second = 1000
+tokens_per_second = 300
 
 [ledger]
 file = "ledger.db"
