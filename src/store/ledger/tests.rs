@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
 
@@ -27,6 +27,13 @@ async fn a_receipt_comes_back_as_it_was_told() {
         r#"[{"endpoint":"acme-1","outcome":"timeout","status":504,"ambiguous":true,"ms":1500}]"#
     );
     audit(&params.file);
+}
+
+#[test]
+fn every_field_has_its_column_and_every_column_its_field() {
+    let row = serde_json::to_value(Row::default()).expect("JSON");
+    let fields: BTreeSet<&str> = row.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(Row::names().collect::<BTreeSet<_>>(), fields);
 }
 
 #[tokio::test]
