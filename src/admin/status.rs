@@ -92,7 +92,9 @@ pub(super) fn troubles(live: &Live, now: Moment) -> Vec<String> {
         if let Some((since, _)) = state.failing_since {
             let seconds = now.since(since).as_secs();
             let (queued, buffer) = (state.queued, state.buffer);
-            troubles.push(format!("the ledger cannot be written for {seconds} s; {queued} of {buffer} entries wait"));
+            troubles.push(format!(
+                "the ledger cannot be written for {seconds} s; {queued} of {buffer} entries wait"
+            ));
         }
         if state.dropped > 0 {
             troubles.push(format!("the ledger has dropped {} entries", state.dropped));

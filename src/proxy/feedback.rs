@@ -9,14 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{
-    denial::Denial,
-    downlink::Downlink,
-    drive::Ending,
-    exchange::Exchange,
-    gateway::said,
-    reply,
-};
+use super::{denial::Denial, downlink::Downlink, drive::Ending, exchange::Exchange, gateway::said, reply};
 use crate::{clock, store::ledger::Feedback, types::Reason};
 
 /// Characters of a label.
