@@ -23,6 +23,7 @@ mod explain;
 mod faults;
 mod fleet;
 mod forensics;
+mod keys;
 mod lockstep;
 mod metering;
 mod models;

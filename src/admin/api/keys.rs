@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::{self, UnixTime},
     config::parse_duration,
-    live::{Entry, Filter, KeySettings, Live, Made, Problem, read_settings},
+    live::{Filter, KeySettings, KeyView, Live, Made, Problem, read_settings},
     types::{KeyId, VirtualKey},
 };
 
@@ -27,44 +27,25 @@ const GRACE: Duration = Duration::from_secs(24 * 3_600);
 /// Keys of a page, unless it is said.
 const PAGE: usize = 100;
 
-/// A key as it is shown. Never holds its token.
-#[derive(Serialize)]
-struct View {
-    id: String,
-    /// `store`, or `configuration`: changed in the file alone.
-    source: &'static str,
-    /// `active`, `expired` or `disabled`.
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prefix: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created: Option<String>,
-    /// Until then the token before the last rotation is accepted, too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old_token_until: Option<String>,
-    #[serde(flatten)]
-    settings: KeySettings,
-}
-
 /// A key with its token, shown once.
 #[derive(Serialize)]
 struct Fresh<'a> {
     token: &'a str,
     #[serde(flatten)]
-    key: View,
+    key: KeyView,
 }
 
 /// A key, and where it stands.
 #[derive(Serialize)]
 struct Inspected {
     #[serde(flatten)]
-    key: View,
+    key: KeyView,
     standing: Vec<Standing>,
 }
 
 #[derive(Serialize)]
 struct Page {
-    keys: Vec<View>,
+    keys: Vec<KeyView>,
     /// What to send as `cursor` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -75,26 +56,6 @@ struct Page {
 struct Rotation {
     /// `24h`, `0s`.
     grace: Option<String>,
-}
-
-fn view(entry: &Entry, now: UnixTime) -> View {
-    let key = &entry.key;
-    let state = if key.disabled {
-        "disabled"
-    } else if key.expires.is_some_and(|expires| expires <= now) {
-        "expired"
-    } else {
-        "active"
-    };
-    View {
-        id: key.id.to_string(),
-        source: if entry.facts.is_some() { "store" } else { "configuration" },
-        state,
-        prefix: entry.facts.map(|facts| facts.prefix()),
-        created: entry.facts.map(|facts| facts.created.rfc3339()),
-        old_token_until: key.old.filter(|(_, until)| *until > now).map(|(_, until)| until.rfc3339()),
-        settings: KeySettings::of(key),
-    }
 }
 
 pub(super) fn list(live: &Live, query: &str) -> Result<Answer, Fault> {
@@ -112,7 +73,7 @@ pub(super) fn list(live: &Live, query: &str) -> Result<Answer, Fault> {
     let cursor = query::value(query, "cursor").map(KeyId::from);
     let (entries, next) = live.keys.list(&filter, cursor.as_ref(), limit);
     let now = clock::unix_now();
-    let keys = entries.iter().map(|entry| view(entry, now)).collect();
+    let keys = entries.iter().map(|entry| KeyView::of(entry, now)).collect();
     json(StatusCode::OK, &Page { keys, next: next.map(|id| id.to_string()) })
 }
 
@@ -130,7 +91,7 @@ pub(super) fn show(live: &Live, id: &str) -> Result<Answer, Fault> {
     let now = clock::unix_now();
     let counters = live.quota.view_key(&entry.key, clock::now(), now);
     let standing = counters.iter().map(levels::standing).collect();
-    json(StatusCode::OK, &Inspected { key: view(&entry, now), standing })
+    json(StatusCode::OK, &Inspected { key: KeyView::of(&entry, now), standing })
 }
 
 pub(super) async fn change(live: &Live, id: &KeyId, body: &Bytes, by: &str) -> Result<Answer, Fault> {
@@ -142,7 +103,7 @@ pub(super) async fn change(live: &Live, id: &KeyId, body: &Bytes, by: &str) -> R
     check(live, list("providers").as_deref(), list("regions").as_deref())?;
     let entry = live.keys.change(id, &patch).await?;
     log("changed", &entry.key, by);
-    json(StatusCode::OK, &view(&entry, clock::unix_now()))
+    json(StatusCode::OK, &KeyView::of(&entry, clock::unix_now()))
 }
 
 pub(super) async fn rotate(live: &Live, id: &KeyId, body: &Bytes, by: &str) -> Result<Answer, Fault> {
@@ -169,7 +130,7 @@ pub(super) async fn revoke(live: &Live, id: &KeyId, by: &str) -> Result<Answer, 
 }
 
 fn fresh(status: StatusCode, made: &Made, now: UnixTime) -> Result<Answer, Fault> {
-    json(status, &Fresh { token: made.token.expose(), key: view(&made.entry, now) })
+    json(status, &Fresh { token: made.token.expose(), key: KeyView::of(&made.entry, now) })
 }
 
 fn log(done: &'static str, key: &VirtualKey, by: &str) {
