@@ -22,8 +22,8 @@ pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
 pub use flights::{Flight, Flights};
 pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
 pub use keys::{
-    BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeysState, LevelEntry,
-    LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
+    BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeyView, KeysState,
+    LevelEntry, LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
 };
 pub use turn::KeptTurn;
 
