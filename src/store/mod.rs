@@ -5,3 +5,4 @@
 //! Nothing here decides anything: who is counted where, and what a refusal means, is `quota`'s.
 
 pub mod counters;
+pub mod redis;

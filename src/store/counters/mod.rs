@@ -4,6 +4,8 @@
 //! did use. Both are one step for all the counters of a request. One contract test holds every engine to
 //! the same behaviour.
 
+pub mod redis;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
