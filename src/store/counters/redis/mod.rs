@@ -125,6 +125,12 @@ impl RedisCounters {
         self.wanted.notified().await;
     }
 
+    /// The name of this gateway at the server, for logs; another one after every start.
+    #[must_use]
+    pub fn gateway(&self) -> Arc<String> {
+        self.gateway.load_full()
+    }
+
     /// Whether there is a connection.
     #[must_use]
     pub fn is_up(&self) -> bool {
