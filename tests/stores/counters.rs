@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use warmkey::{
     clock::{UnixTime, unix_now},
-    store::counters::{CounterId, Counters, Reserved, Rule, Settlement, Standing, Take},
+    store::counters::{CounterId, Counters, Reserved, Rule, Settlement, Standing, Take, contract},
     types::RequestId,
 };
 
@@ -48,6 +48,12 @@ pub async fn standing(counters: &dyn Counters, name: &str) -> Standing {
     );
     counters.settle(by, &[settlement(name, budget(), 0, 0, second)]).await.unwrap();
     standings[0]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_what_every_engine_keeps() {
+    let redis = Redis::start();
+    contract::all(redis.counters().await).await.unwrap();
 }
 
 #[tokio::test]
@@ -178,6 +184,21 @@ async fn one_counter_may_be_taken_from_twice_and_beyond_its_limit_when_told_to()
     assert_eq!((index, at.used), (1, 210));
     let standings = counters.settle(by, &[settlement("b/x", budget(), 140, 90, 0)]).await.unwrap();
     assert_eq!(standings[0], Standing { used: 90, spent: 90 });
+}
+
+#[tokio::test]
+async fn what_was_reserved_and_not_spoken_of_at_the_end_came_to_nothing() {
+    let redis = Redis::start();
+    let counters = redis.counters().await;
+    let by = RequestId::mint();
+    let takes =
+        [take("b/x", budget(), 10, 100), take("b/y", budget(), 20, 100), take("l/x", Rule::Level, 1, 1)];
+    granted(counters.reserve(by, &takes).await.unwrap());
+    counters.settle(by, &[settlement("b/x", budget(), 10, 10, 0)]).await.unwrap();
+    assert_eq!(standing(&*counters, "b/y").await, Standing::default());
+    granted(counters.reserve(RequestId::mint(), &[take("l/x", Rule::Level, 1, 1)]).await.unwrap());
+    let keys: Vec<String> = redis.ask(&["KEYS", "*:r:*"]);
+    assert_eq!(keys.len(), 1, "only what is still held: {keys:?}");
 }
 
 #[tokio::test]

@@ -4,11 +4,17 @@
 //! did use. Both are one step for all the counters of a request. One contract test holds every engine to
 //! the same behaviour.
 
+pub mod contract;
+mod local;
+mod memory;
 pub mod redis;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+
+pub use local::LocalCounters;
+pub use memory::{CAP, Memory};
 
 use crate::{clock::UnixTime, types::RequestId};
 
@@ -136,6 +142,11 @@ impl fmt::Display for Down {
 pub trait Counters: Send + Sync {
     /// Takes everything, or nothing. May be called again under one id: a stream that goes on.
     async fn reserve(&self, by: RequestId, takes: &[Take]) -> Result<Reserved, Down>;
+
+    /// So much of what was reserved under this id is not needed after all: `reserved` comes down by
+    /// [`Settlement::reserved`] at once and for good, `actual` is not looked at, and the rest stays
+    /// reserved. A stream's input is corrected so, and an attempt's share of an upstream budget.
+    async fn give_back(&self, by: RequestId, parts: &[Settlement]) -> Result<Vec<Standing>, Down>;
 
     /// What was reserved under this id came to this. The reservation is over.
     async fn settle(&self, by: RequestId, settlements: &[Settlement]) -> Result<Vec<Standing>, Down>;

@@ -11,6 +11,7 @@ use crate::{store::redis::Script, types::RequestId};
 pub(super) struct Scripts {
     pub(super) reserve: Script,
     pub(super) settle: Script,
+    pub(super) give_back: Script,
     pub(super) cancel: Script,
     pub(super) raise: Script,
     pub(super) beat: Script,
@@ -21,6 +22,7 @@ impl Scripts {
         Self {
             reserve: Script::new(concat!(include_str!("common.lua"), include_str!("reserve.lua"))),
             settle: Script::new(concat!(include_str!("common.lua"), include_str!("settle.lua"))),
+            give_back: Script::new(concat!(include_str!("common.lua"), include_str!("give_back.lua"))),
             cancel: Script::new(concat!(include_str!("common.lua"), include_str!("cancel.lua"))),
             raise: Script::new(concat!(include_str!("common.lua"), include_str!("raise.lua"))),
             beat: Script::new(concat!(include_str!("common.lua"), include_str!("beat.lua"))),
@@ -122,7 +124,7 @@ pub(super) fn answer(value: Value) -> Result<Answer, Down> {
     }
 }
 
-/// Reads the answer of `settle`: where things stand, whether or not the reservation was known.
+/// Reads the answer of `settle` and of `give_back`: where things stand, whether or not the reservation was known.
 pub(super) fn standings(value: Value) -> Result<Vec<Standing>, Down> {
     let mut words = Words::of(value)?;
     words.word()?;

@@ -78,3 +78,18 @@ end
 local function lower(key, amount)
     if redis.call('DECRBY', key, amount) <= 0 then redis.call('DEL', key) end
 end
+
+-- A window took `reserved` in a second, and it came to `actual`. Returns the sum.
+local function correct(key, reserved, actual, second)
+    local sum, at = roll(key)
+    local more = tonumber(actual) - tonumber(reserved)
+    if more > 0 then
+        book(key, at, text(more))
+        return sum + more
+    end
+    if more == 0 or second > at or second < at - 60 then return sum end
+    local back = text(math.min(-more, tonumber(redis.call('HGET', key, second % 61) or '0')))
+    redis.call('HINCRBY', key, second % 61, minus(back))
+    redis.call('HINCRBY', key, 'n', minus(back))
+    return sum - tonumber(back)
+end

@@ -273,6 +273,19 @@ impl Counters for RedisCounters {
         }
     }
 
+    /// Not delivered again where it gets lost: what it would have given back stays reserved until its
+    /// request is settled, and of windows until the minute is over.
+    async fn give_back(&self, by: RequestId, parts: &[Settlement]) -> Result<Vec<Standing>, Down> {
+        let names = self.names();
+        let mut call = self.scripts.give_back.call(1 + parts.len());
+        call.arg(names.record(by));
+        for part in parts {
+            call.arg(names.counter(&part.id));
+        }
+        parts.iter().for_each(|part| call::settlement(&mut call, part));
+        call::standings(self.link.run(&self.scripts.give_back, &call).await?)
+    }
+
     async fn settle(&self, by: RequestId, settlements: &[Settlement]) -> Result<Vec<Standing>, Down> {
         // Kept also where whoever asked goes away before the answer comes.
         let mut unsettled = Unsettled { counters: self, call: Some((by, settlements)) };

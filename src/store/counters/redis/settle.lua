@@ -9,20 +9,6 @@ local record, late = KEYS[1], ARGV[1] == '1'
 local about = redis.call('HMGET', record, 'g', 's')
 local gateway, ledger = about[1], about[2]
 
-local function correct(key, reserved, actual, second)
-    local sum, at = roll(key)
-    local more = tonumber(actual) - tonumber(reserved)
-    if more > 0 then
-        book(key, at, text(more))
-        return sum + more
-    end
-    if more == 0 or second > at or second < at - 60 then return sum end
-    local back = text(math.min(-more, tonumber(redis.call('HGET', key, second % 61) or '0')))
-    redis.call('HINCRBY', key, second % 61, minus(back))
-    redis.call('HINCRBY', key, 'n', minus(back))
-    return sum - tonumber(back)
-end
-
 local function charge(key, actual)
     local has = redis.call('HMGET', record, 'b' .. key, 'c' .. key)
     redis.call('HDEL', record, 'b' .. key, 'c' .. key)
@@ -64,15 +50,15 @@ for index = 2, #KEYS do
 end
 
 if gateway then
-    -- What was not spoken of is still held; with nothing left, it is over.
-    local over = true
-    for _, field in ipairs(redis.call('HKEYS', record)) do
-        local kind = string.sub(field, 1, 1)
-        if (kind == 'b' or kind == 'l' or kind == 'c') and #field > 1 then over = false end
+    -- What was not spoken of came to nothing.
+    local fields = redis.call('HGETALL', record)
+    for index = 1, #fields, 2 do
+        local kind, key = string.sub(fields[index], 1, 1), string.sub(fields[index], 2)
+        if #key > 0 and kind == 'b' then release(key, fields[index + 1]) end
+        if #key > 0 and kind == 'l' then lower(key, fields[index + 1]) end
+        if #key > 0 and kind == 'c' then spend(key, ledger, minus(fields[index + 1]), false) end
     end
-    if over then
-        redis.call('DEL', record)
-        redis.call('SREM', ARGV[2] .. gateway, record)
-    end
+    redis.call('DEL', record)
+    redis.call('SREM', ARGV[2] .. gateway, record)
 end
 return answer
