@@ -14,3 +14,4 @@ mod servers;
 mod counters;
 mod counters_chaos;
 mod leases;
+mod redis_door;

@@ -136,8 +136,7 @@ impl Link {
         match fast_timeout(PATIENCE, asked).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(fault)) => {
-                // A script that fails is our own fault or the server's memory: the connection is good.
-                if !matches!(fault.kind(), ErrorKind::Server(_)) {
+                if !is_about_the_call(&fault) {
                     self.give_up(&open);
                 }
                 Err(down(&fault))
@@ -155,12 +154,21 @@ impl Link {
     }
 }
 
-/// The server's own words on scripts and memory hold no secret; those of connecting might.
+/// Whether another call may fare better over the same connection: a script that failed, a key that is
+/// not ours to touch, memory that is used up. A server that became a replica, or still loads, does not.
+fn is_about_the_call(fault: &RedisError) -> bool {
+    matches!(fault.kind(), ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm))
+        || matches!(fault.kind(), ErrorKind::Extension)
+}
+
+/// The words of the server on scripts and memory, and of the system on connections, hold no secret;
+/// those on addresses and credentials might.
 fn down(fault: &RedisError) -> Down {
     match (fault.kind(), fault.code(), fault.detail()) {
-        (ErrorKind::Server(_), Some(code), Some(detail)) if !code.contains("PASS") => {
+        (ErrorKind::Server(_) | ErrorKind::Extension, Some(code), Some(detail)) if !code.contains("PASS") => {
             Down(format!("{code}: {detail}"))
         }
+        (ErrorKind::Io, ..) => Down(fault.to_string()),
         _ => Down(said(fault)),
     }
 }

@@ -3,12 +3,9 @@
 
 mod redis;
 
-use std::{net::TcpListener, path::Path, process::Command, time::Duration};
+use std::{net::TcpListener, path::Path, process::Command};
 
 pub use redis::Redis;
-
-/// How long a server may take to start or to stop; generous, because machines are slow at times.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A port that was free a moment ago. Servers that cannot listen on port 0 take it; who comes too
 /// late asks again.

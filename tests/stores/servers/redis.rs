@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Stdio},
     sync::Arc,
 };
@@ -47,6 +48,36 @@ impl Redis {
                 return Self { dir, port, child, more };
             }
         }
+    }
+
+    /// Starts one that speaks TLS alone, knows one user alone, and lets it touch our keys alone. Its
+    /// authority is in `ca.pem` of [`Self::dir`].
+    pub fn start_locked() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate");
+        std::fs::write(dir.path().join("ca.pem"), made.cert.pem()).expect("written");
+        std::fs::write(dir.path().join("key.pem"), made.signing_key.serialize_pem()).expect("written");
+        let settings = "tls-cert-file ca.pem\ntls-key-file key.pem\ntls-ca-cert-file ca.pem\n\
+                        tls-auth-clients no\nuser default off\n\
+                        user gateway on >let-me-in ~{warmkey}:* +@all -@dangerous\n";
+        std::fs::write(dir.path().join("locked.conf"), settings).expect("written");
+        let more = vec!["--include".to_owned(), "locked.conf".to_owned()];
+        loop {
+            let port = free_port();
+            if let Some(child) = launch_on(&dir, &["--port", "0", "--tls-port", &port.to_string()], &more) {
+                return Self { dir, port, child, more };
+            }
+        }
+    }
+
+    /// Where it runs.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {
@@ -115,20 +146,17 @@ impl Drop for Redis {
 }
 
 fn launch(dir: &TempDir, port: u16, more: &[String]) -> Option<Child> {
+    launch_on(dir, &["--port", &port.to_string()], more)
+}
+
+fn launch_on(dir: &TempDir, port: &[&str], more: &[String]) -> Option<Child> {
     let server = program(&["redis-server", "valkey-server"], "redis-server");
     let mut child = tied(&server)
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--daemonize",
-            "no",
-            "--loglevel",
-            "notice",
-        ])
+        .args(["--bind", "127.0.0.1", "--daemonize", "no", "--loglevel", "notice"])
+        .args(port)
         .arg("--dir")
         .arg(dir.path())
+        .current_dir(dir.path())
         .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
