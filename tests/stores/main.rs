@@ -13,5 +13,6 @@ mod servers;
 
 mod counters;
 mod counters_chaos;
+mod gossip;
 mod leases;
 mod redis_door;

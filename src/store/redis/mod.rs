@@ -7,7 +7,9 @@
 
 mod link;
 mod params;
+mod shared;
 
 pub(in crate::store) use link::Script;
 pub use link::{Link, PATIENCE};
 pub use params::{BadAddress, RedisParams};
+pub use shared::{EXCHANGE, News, Note, Shared};
