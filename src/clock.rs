@@ -71,6 +71,25 @@ impl Sub<Duration> for Moment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub Duration);
 
+impl UnixTime {
+    /// Reads RFC 3339 with its zone, such as `2027-01-31T00:00:00Z`; nothing before 1970.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let stamp: jiff::Timestamp = text.parse().ok()?;
+        let seconds = u64::try_from(stamp.as_second()).ok()?;
+        let nanos = u32::try_from(stamp.subsec_nanosecond()).ok()?;
+        Some(Self(Duration::new(seconds, nanos)))
+    }
+
+    /// RFC 3339 in UTC, to the second.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let seconds = i64::try_from(self.0.as_secs()).ok();
+        let stamp = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        stamp.unwrap_or(jiff::Timestamp::MAX).to_string()
+    }
+}
+
 static START: LazyLock<Instant> = LazyLock::new(start);
 
 #[expect(clippy::disallowed_methods, reason = "this is the one reader of the monotonic clock")]
@@ -92,4 +111,20 @@ pub fn now() -> Moment {
 #[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
 pub fn unix_now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_day_is_read_with_its_zone_only() {
+        let at = UnixTime::parse("2027-01-31T01:00:00+01:00").unwrap();
+        assert_eq!(at.rfc3339(), "2027-01-31T00:00:00Z");
+        assert_eq!(UnixTime::parse(&at.rfc3339()), Some(at));
+        for text in ["", "2027-01-31", "2027-01-31T00:00:00", "1969-12-31T23:59:59Z", "now"] {
+            assert_eq!(UnixTime::parse(text), None, "{text}");
+        }
+        assert_eq!(UnixTime(Duration::MAX).rfc3339().get(..4), Some("9999"));
+    }
 }

@@ -9,10 +9,17 @@ use std::{
 };
 
 use proptest::prelude::*;
-use warmkey::config::{self, Config, Faults, Host};
+use warmkey::{
+    config::{self, Config, Faults, Host},
+    snapshot::Open,
+    store::ledger::LedgerParams,
+};
 
 #[path = "conf/faults.rs"]
 mod faults;
+
+#[path = "conf/levels.rs"]
+mod levels;
 
 /// A machine that has these variables and 8 GiB.
 struct Lab(Vec<(String, String)>);
@@ -35,6 +42,12 @@ impl Host for Lab {
 
 const VARIABLES: &[&str] = &["ANTHROPIC_API_KEY", "WARMKEY_TEAM_B_TOKEN", "WARMKEY_ADMIN_TOKEN"];
 
+const URLS: &[(&str, &str)] = &[
+    ("WARMKEY_POSTGRES", "postgres://warmkey:not-a-real-password@db.internal/warmkey"),
+    ("WARMKEY_REDIS", "rediss://warmkey:not-a-real-password@redis.internal:6380"),
+    ("WARMKEY_WEBHOOK", "https://hooks.example.com/not-a-real-hook"),
+];
+
 /// A folder with every file that `conf/warmkey.toml` names, and a machine to go with it.
 fn lab() -> (tempfile::TempDir, Lab) {
     let dir = tempfile::tempdir().expect("a folder");
@@ -48,6 +61,7 @@ fn lab() -> (tempfile::TempDir, Lab) {
     for name in VARIABLES {
         lab.0.push(((*name).to_owned(), format!("not-a-real-secret-{name}")));
     }
+    lab.0.extend(URLS.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
     lab.0.push(("CREDENTIALS_DIRECTORY".into(), dir.path().display().to_string()));
     (dir, lab)
 }
@@ -110,7 +124,7 @@ fn the_minimal_file_has_ten_lines_and_serves_one_key() {
     assert_eq!(endpoint.key.as_ref().map(|key| key.expose()), Some("not-a-real-secret-ANTHROPIC_API_KEY"));
     assert_eq!(config.models[0].endpoints, std::slice::from_ref(&endpoint.name));
     assert_eq!(config.providers[0].host, "api.anthropic.com");
-    assert!(config.server.open, "nobody is configured, so loopback is open");
+    assert_eq!(config.server.open, Open::UntilKeys, "nobody is configured, so loopback is open");
 }
 
 #[test]
@@ -172,8 +186,14 @@ fn keys_of(table: &toml::Table, outer: &str, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
         let path = if outer.is_empty() { key.clone() } else { format!("{outer}.{key}") };
         keys.insert(path.clone());
-        let is_secret = matches!(path.as_str(), "server.admin_token" | "caller.token" | "endpoint.key");
-        let inner = if is_secret { "secret" } else { path.as_str() };
+        // Kinds of tables that stand in many places.
+        let inner = match (path.as_str(), key.as_str()) {
+            ("server.admin_token" | "caller.token" | "endpoint.key", _)
+            | ("ledger.postgres" | "state.redis" | "alerts.webhook", _) => "secret",
+            ("organisation.limits" | "team.limits" | "caller.limits" | "session.limits", _) => "levels",
+            (_, "budgets" | "session_budgets") => "budgets",
+            (path, _) => path,
+        };
         match value {
             toml::Value::Table(table) => keys_of(table, inner, keys),
             toml::Value::Array(items) => {
@@ -226,6 +246,13 @@ fn the_long_file_shows_defaults() {
     assert_eq!(format!("{:#?}", long.routing), format!("{:#?}", short.routing));
     assert_eq!(format!("{:#?}", long.providers), format!("{:#?}", short.providers));
     assert_eq!(format!("{:#?}", long.endpoints), format!("{:#?}", short.endpoints));
+    assert_eq!(format!("{:#?}", long.callers), format!("{:#?}", short.callers));
+    let (long, short) = (long.ledger.expect("a ledger"), short.ledger.expect("a ledger"));
+    assert_eq!(long.params.file.file_name(), short.params.file.file_name());
+    assert_eq!(
+        LedgerParams { file: PathBuf::new(), ..long.params },
+        LedgerParams { file: PathBuf::new(), ..short.params }
+    );
 }
 
 #[test]

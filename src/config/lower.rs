@@ -1,15 +1,18 @@
 //! The order in which a file is read: what others refer to first.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use super::{
-    Config, Faults, Host, caller, prices, provider,
+    Config, Faults, Host, allowance, caller, ledger, level, prices, provider,
     read::{At, Reader, Section},
     server, sim,
     target::{self, Known},
 };
 use crate::{
-    types::{Family, VirtualKey},
+    types::{Budget, Family, Levels, ModelName, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
 
@@ -32,7 +35,8 @@ pub(super) fn config(text: &str, file: &Path, host: &dyn Host) -> Result<(Config
 
 fn sections(root: &Section<'_>) -> Config {
     let sim = root.table("sim", sim::read);
-    let (providers, provider_names) = providers(root, sim.as_ref().map(|sim| sim.listen));
+    let mut levels = level::read(root);
+    let (providers, provider_names) = providers(root, sim.as_ref().map(|sim| sim.listen), &mut levels);
     let accounts = sim.iter().flat_map(|sim| &sim.accounts);
     let mut known = Known {
         providers: &providers,
@@ -41,11 +45,12 @@ fn sections(root: &Section<'_>) -> Config {
         endpoint_names: Vec::new(),
         sim_keys: accounts.map(|account| account.key.as_str()).collect(),
     };
-    let (endpoints, endpoint_names) = endpoints(root, &known);
+    let (endpoints, endpoint_names) = endpoints(root, &known, &mut levels);
     (known.endpoints, known.endpoint_names) = (&endpoints, endpoint_names);
-    let models = models(root, &known);
+    let models = models(root, &known, &mut levels);
     idle_providers(root, &known);
-    let callers = callers(root, &endpoints);
+    let callers = callers(root, &known, &levels);
+    levels.tags = level::tags(root, &callers);
     let has_callers =
         root.get("caller").and_then(|list| list.get_ref().as_array()).is_some_and(|list| !list.is_empty());
     let server = root.table("server", |section| server::read(section, has_callers));
@@ -55,6 +60,9 @@ fn sections(root: &Section<'_>) -> Config {
             root.fault(key, what, "a gateway needs a `[[provider]]`, an `[[endpoint]]` and a `[[model]]`");
         }
     }
+    let ledger = root.table("ledger", |section| ledger::read(section, server.state_file.as_deref()));
+    let state = root.table("state", ledger::state);
+    let alerts = root.table("alerts", ledger::alerts);
     let routing = root.table("routing", server::routing);
     let prices = root.table("metering", prices::read);
     let trace = root.table("trace", server::trace);
@@ -62,6 +70,10 @@ fn sections(root: &Section<'_>) -> Config {
         server,
         routing,
         callers,
+        levels,
+        ledger,
+        state,
+        alerts,
         prices,
         trace,
         sim,
@@ -97,21 +109,45 @@ fn owner(path: &str) -> &str {
     path.rsplit_once('.').map_or(path, |(owner, _)| owner)
 }
 
-fn providers(root: &Section<'_>, sim: Option<std::net::SocketAddr>) -> (Vec<ProviderParams>, Vec<String>) {
+fn providers(
+    root: &Section<'_>,
+    sim: Option<std::net::SocketAddr>,
+    levels: &mut Levels,
+) -> (Vec<ProviderParams>, Vec<String>) {
     let mut names = Names(Vec::new());
     let read = root.tables("provider", |section| {
         names.take(section);
-        provider::read(section, sim)
+        let budgets = allowance::budgets(section, "budgets");
+        let provider = provider::read(section, sim)?;
+        take_budgets(&mut levels.providers, &provider.name, budgets);
+        Some(provider)
     });
     (read.into_iter().flatten().collect(), names.texts())
 }
 
-fn endpoints(root: &Section<'_>, known: &Known<'_>) -> (Vec<EndpointParams>, Vec<String>) {
+/// Most have none.
+fn take_budgets<N: Clone + Eq + std::hash::Hash>(
+    all: &mut HashMap<N, Vec<Budget>>,
+    name: &N,
+    budgets: Vec<Budget>,
+) {
+    if !budgets.is_empty() {
+        all.insert(name.clone(), budgets);
+    }
+}
+
+fn endpoints(
+    root: &Section<'_>,
+    known: &Known<'_>,
+    levels: &mut Levels,
+) -> (Vec<EndpointParams>, Vec<String>) {
     let mut names = Names(Vec::new());
     let mut read: Vec<EndpointParams> = Vec::new();
     root.tables("endpoint", |section| {
         names.take(section);
+        let budgets = allowance::budgets(section, "budgets");
         let Some(endpoint) = target::endpoint(section, known) else { return };
+        take_budgets(&mut levels.endpoints, &endpoint.name, budgets);
         let digest = |endpoint: &EndpointParams| endpoint.key.as_ref().map(|key| key.digest());
         let twin = read.iter().find(|other| {
             other.provider == endpoint.provider
@@ -128,10 +164,17 @@ fn endpoints(root: &Section<'_>, known: &Known<'_>) -> (Vec<EndpointParams>, Vec
     (read, names.texts())
 }
 
-fn models(root: &Section<'_>, known: &Known<'_>) -> Vec<ModelParams> {
+fn models(root: &Section<'_>, known: &Known<'_>, levels: &mut Levels) -> Vec<ModelParams> {
     let mut seen: Vec<(String, Option<Family>, String)> = Vec::new();
     let read = root.tables("model", |section| {
+        let budgets = allowance::budgets(section, "budgets");
         let model = target::model(section, known)?;
+        let name = ModelName::from(model.name.as_str());
+        if !budgets.is_empty() && levels.models.contains_key(&name) {
+            let what = format!("`{name}` has budgets in another dialect already, and they count for both");
+            section.fault("budgets", &what, "write them at one of the two");
+        }
+        take_budgets(&mut levels.models, &name, budgets);
         let family = target::family_of_model(&model, known);
         let here = section.here();
         if let Some((_, _, first)) = seen.iter().find(|(name, of, _)| *name == model.name && *of == family) {
@@ -169,12 +212,12 @@ fn idle_providers(root: &Section<'_>, known: &Known<'_>) {
     }
 }
 
-fn callers(root: &Section<'_>, endpoints: &[EndpointParams]) -> Vec<VirtualKey> {
+fn callers(root: &Section<'_>, known: &Known<'_>, levels: &Levels) -> Vec<VirtualKey> {
     let mut names = Names(Vec::new());
     let mut read: Vec<VirtualKey> = Vec::new();
     root.tables("caller", |section| {
         names.take(section);
-        let Some(caller) = caller::read(section) else { return };
+        let Some(caller) = caller::read(section, known, levels) else { return };
         let key = if section.get("token").is_some() { "token" } else { "token_sha256" };
         if let Some(twin) = read.iter().find(|other| other.digest == caller.digest) {
             let what = format!("the same token as caller `{}`", twin.name);
@@ -183,7 +226,7 @@ fn callers(root: &Section<'_>, endpoints: &[EndpointParams]) -> Vec<VirtualKey> 
         let is_key = |endpoint: &&EndpointParams| {
             endpoint.key.as_ref().is_some_and(|key| key.digest() == caller.digest)
         };
-        if let Some(endpoint) = endpoints.iter().find(is_key) {
+        if let Some(endpoint) = known.endpoints.iter().find(is_key) {
             let what = format!("the token is the upstream key of endpoint `{}`", endpoint.name);
             section.fault(key, &what, "issue a token of your own: whoever holds that key needs no gateway");
         }

@@ -14,7 +14,10 @@ mod read;
 mod scalar;
 mod value;
 
+mod allowance;
 mod caller;
+mod ledger;
+mod level;
 mod prices;
 mod provider;
 mod secret;
@@ -32,9 +35,9 @@ use std::{
 };
 
 use crate::{
-    snapshot::{RoutingParams, ServerParams, SimParams},
+    snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, SimParams, StateParams},
     telemetry::TraceParams,
-    types::{Rates, VirtualKey},
+    types::{Levels, Rates, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
 
@@ -50,8 +53,16 @@ pub struct Config {
     pub server: ServerParams,
     /// Placement and waiting.
     pub routing: RoutingParams,
-    /// Who may call; empty is open to loopback.
+    /// Who may call, beside whoever holds a stored key.
     pub callers: Vec<VirtualKey>,
+    /// Limits and budgets above and beside callers.
+    pub levels: Levels,
+    /// Where receipts and keys are kept; `None`: nowhere. Only what it is at start counts.
+    pub ledger: Option<LedgerSettings>,
+    /// What several gateways share. Only what it is at start counts.
+    pub state: StateParams,
+    /// Whom budgets that run out are told to.
+    pub alerts: AlertParams,
     /// Providers, in the order of the file.
     pub providers: Vec<ProviderParams>,
     /// Endpoints, in the order of the file.
@@ -129,7 +140,13 @@ pub fn parse(text: &str, file: &Path, host: &dyn Host) -> Result<Config, Faults>
 /// # Errors
 /// None unless the build is broken; a test holds that.
 pub fn demo(host: &dyn Host) -> Result<Config, Faults> {
-    parse(DEMO, Path::new("conf/demo.toml"), host)
+    let mut config = parse(DEMO, Path::new("conf/demo.toml"), host)?;
+    // It is gone with the temporary folder, like everything that the demo makes.
+    let file = format!("warmkey-demo-{}.db", std::process::id());
+    if let Some(ledger) = &mut config.ledger {
+        ledger.params.file = std::env::temp_dir().join(file);
+    }
+    Ok(config)
 }
 
 /// Every key that reading `text` asks for, such as `provider.timeouts.idle`: of a list, its keys are

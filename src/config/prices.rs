@@ -12,10 +12,13 @@ use super::{
     fault::Fault,
     read::{Reader, Section},
 };
-use crate::types::Rates;
+use crate::types::{NanoUsd, Rates};
 
 /// `conf/prices.toml`, as built in.
 const BUILT_IN: &str = include_str!("../../conf/prices.toml");
+
+/// What no million tokens cost.
+const MAX_DOLLARS: u64 = 1_000_000;
 
 const REMEDY: &str = "write dollars per million tokens, such as `3.75`, with at most nine decimals";
 
@@ -135,40 +138,9 @@ fn rate(price: &Section<'_>, key: &'static str) -> Option<u64> {
             return None;
         }
     };
-    let nano = nano_dollars(text);
+    let nano = NanoUsd::parse(text, MAX_DOLLARS).map(|nano| nano.0);
     if nano.is_none() {
         price.fault(key, &format!("`{}` is not a price", text.escape_debug()), REMEDY);
     }
     nano
-}
-
-/// `3.75` dollars are 3,750,000,000 nano-dollars, exactly.
-fn nano_dollars(text: &str) -> Option<u64> {
-    const DECIMALS: usize = 9;
-    const DOLLAR: u64 = 1_000_000_000;
-    const MAX_DOLLARS: u64 = 1_000_000;
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(part) || part.len() > DECIMALS {
-        return None;
-    }
-    let whole: u64 = whole.parse().ok().filter(|dollars| *dollars <= MAX_DOLLARS)?;
-    let part: u64 = format!("{part:0<DECIMALS$}").parse().ok()?;
-    whole.checked_mul(DOLLAR)?.checked_add(part)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dollars_are_read_without_rounding() {
-        assert_eq!(nano_dollars("3.75"), Some(3_750_000_000));
-        assert_eq!(nano_dollars("0.075"), Some(75_000_000));
-        assert_eq!(nano_dollars("10"), Some(10_000_000_000));
-        assert_eq!(nano_dollars("0.000000001"), Some(1));
-        for text in ["", ".5", "1.", "-1", "1e3", "0.0000000001", "inf", "99999999"] {
-            assert_eq!(nano_dollars(text), None, "{text}");
-        }
-    }
 }

@@ -207,19 +207,35 @@ impl<'t> Section<'t> {
     }
 
     /// The sections of a list of tables (`[[key]]`), in order.
-    pub(super) fn tables<T>(&self, key: &'static str, mut read: impl FnMut(&Section<'t>) -> T) -> Vec<T> {
+    pub(super) fn tables<T>(&self, key: &'static str, read: impl FnMut(&Section<'t>) -> T) -> Vec<T> {
+        self.tables_of(&join(&self.kind, key), key, read)
+    }
+
+    /// The same, where many keys hold lists of one kind.
+    pub(super) fn tables_of<T>(
+        &self,
+        kind: &str,
+        key: &'static str,
+        mut read: impl FnMut(&Section<'t>) -> T,
+    ) -> Vec<T> {
         let Some(value) = self.get(key) else { return Vec::new() };
-        let kind = join(&self.kind, key);
         let items =
             value.get_ref().as_array().filter(|items| items.iter().all(|item| item.get_ref().is_table()));
         let Some(items) = items else {
-            self.wrong_type(key, value, "a list of tables", &format!("write each one as `[[{kind}]]`"));
+            // What stands within a section is written in a line.
+            let remedy = match self.kind.as_str() {
+                "" => format!("write each one as `[[{kind}]]`"),
+                _ if join(&self.kind, key) == kind => format!("write each one as `[[{kind}]]`"),
+                _ => format!("write `{key} = [{{ ... }}, {{ ... }}]`"),
+            };
+            self.wrong_type(key, value, "a list of tables", &remedy);
             return Vec::new();
         };
         let mut results = Vec::with_capacity(items.len());
         for (n, item) in items.iter().enumerate() {
             let path = format!("{}[{}]", join(&self.path, key), n + 1);
-            let inner = Section::new(self.reader, item.get_ref().as_table(), item.span(), path, kind.clone());
+            let inner =
+                Section::new(self.reader, item.get_ref().as_table(), item.span(), path, kind.to_owned());
             results.push(read(&inner));
             inner.refuse_unknown();
         }

@@ -14,6 +14,10 @@ use super::{
     read::{At, Section, did_you_mean, nearest},
     value,
 };
+use crate::{
+    clock::UnixTime,
+    types::{NAME_FORM, is_name},
+};
 
 impl<'t> Section<'t> {
     /// A text, if there is one.
@@ -42,13 +46,8 @@ impl<'t> Section<'t> {
     /// A name for people, logs, labels and URLs.
     pub(super) fn name(&self, key: &'static str) -> Option<At<String>> {
         let name = self.text(key)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.value.len() > 64 || !name.value.chars().all(plain) {
-            self.fault_at(
-                &name,
-                &format!("`{}` is not a name", name.value.escape_debug()),
-                "names have at most 64 letters, digits, `-`, `_` and `.`",
-            );
+        if !is_name(&name.value) {
+            self.fault_at(&name, &format!("`{}` is not a name", name.value.escape_debug()), NAME_FORM);
             return None;
         }
         Some(name)
@@ -176,6 +175,29 @@ impl<'t> Section<'t> {
             Some(number) => number,
             None => self.refuse(key, &format!("`{text}` is out of range"), &remedy, default),
         }
+    }
+
+    /// A point in time: RFC 3339 with its zone, in quotes or without.
+    pub(super) fn time(&self, key: &'static str) -> Option<At<UnixTime>> {
+        let value = self.get(key)?;
+        let remedy = "write it with its zone, such as `2027-01-31T00:00:00Z`";
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Datetime(time) => time.to_string(),
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => {
+                self.wrong_type(key, value, "a point in time", remedy);
+                return None;
+            }
+        };
+        let time = UnixTime::parse(&text);
+        if time.is_none() {
+            self.fault(key, &format!("`{}` is not a point in time", text.escape_debug()), remedy);
+        }
+        time.map(|time| self.at(key, value.span(), time))
     }
 
     /// One of a closed set of words.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     routing::Weights,
-    snapshot::{Bounds, Heartbeat, Hold, RoutingParams, ServerParams, TlsParams},
+    snapshot::{Bounds, Heartbeat, Hold, Open, RoutingParams, ServerParams, TlsParams},
     telemetry::{LogFormat, LogParams, TraceParams},
 };
 
@@ -26,14 +26,18 @@ const MIB: u64 = 1 << 20;
 /// Reads `[server]`. `has_callers`: without any, nobody but this machine may connect.
 pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
     let admin = server.address("admin").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
-    let open = server.flag("open", false);
+    let open = match server.get("open").map(|_| server.flag("open", false)) {
+        Some(true) => Open::Everybody,
+        Some(false) => Open::Never,
+        None => Open::UntilKeys,
+    };
     let params = ServerParams {
-        listen: listen(server, open || !has_callers, has_callers),
+        listen: listen(server, open, has_callers),
         admin,
         admin_token: server.secret("admin_token").map(|token| token.value),
         tls: server.table("tls", tls),
         threads: server.whole("threads", 0, 0..=1024),
-        open: open || !has_callers,
+        open,
         explain: server.flag("explain", true),
         drain: server.duration("drain", secs(300), secs(1)..=secs(3600)),
         bounds: bounds(server),
@@ -76,7 +80,15 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (every || one.ip() == other.ip())
 }
 
-fn listen(server: &Section<'_>, open: bool, has_callers: bool) -> Vec<SocketAddr> {
+fn listen(server: &Section<'_>, open: Open, has_callers: bool) -> Vec<SocketAddr> {
+    let lets_in = match open {
+        Open::Everybody => Some(("`open = true`", "remove `open`, or listen on 127.0.0.1")),
+        Open::UntilKeys if !has_callers => Some((
+            "no `[[caller]]` is configured",
+            "add a `[[caller]]` with a `name` and a `token`, or `open = false` to let in only the keys of `warmkey key create`, or listen on 127.0.0.1",
+        )),
+        Open::UntilKeys | Open::Never => None,
+    };
     let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
     let Some(texts) = server.texts("listen") else { return default };
     let mut addresses = Vec::with_capacity(texts.len());
@@ -86,17 +98,9 @@ fn listen(server: &Section<'_>, open: bool, has_callers: bool) -> Vec<SocketAddr
             server.fault_at(text, &format!("`{address}` is listed twice"), "remove one of them");
             continue;
         }
-        if open && !address.ip().is_loopback() {
-            let why = if has_callers { "`open = true`" } else { "no `[[caller]]` is configured" };
-            server.fault_at(
-                text,
-                &format!("{why}, so anyone who reaches `{address}` could spend your keys"),
-                if has_callers {
-                    "remove `open`, or listen on 127.0.0.1"
-                } else {
-                    "add a `[[caller]]` with a `name` and a `token`, or listen on 127.0.0.1"
-                },
-            );
+        if let Some((why, remedy)) = lets_in.filter(|_| !address.ip().is_loopback()) {
+            let what = format!("{why}, so anyone who reaches `{address}` could spend your keys");
+            server.fault_at(text, &what, remedy);
         }
         addresses.push(address);
     }

@@ -27,7 +27,7 @@ impl Known<'_> {
     }
 
     /// A provider's name, if there is such a provider.
-    fn check_provider(&self, section: &Section<'_>, name: &At<String>) -> bool {
+    pub(super) fn check_provider(&self, section: &Section<'_>, name: &At<String>) -> bool {
         let known = self.provider_names.contains(&name.value);
         if !known {
             let remedy = known_names(&name.value, self.provider_names.iter().map(String::as_str));

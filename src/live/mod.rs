@@ -8,6 +8,7 @@ mod buffers;
 mod decisions;
 mod flights;
 mod keeper;
+mod keys;
 mod turn;
 
 use std::{collections::HashSet, sync::Arc};
@@ -20,6 +21,7 @@ pub use buffers::{Buffers, Held};
 pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
 pub use flights::{Flight, Flights};
 pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
+pub use keys::{Found, KeyRing, Minted, mint, well_formed};
 pub use turn::KeptTurn;
 
 use crate::{
@@ -34,6 +36,8 @@ use crate::{
 pub struct Live {
     /// The settings in force. A request loads them once.
     pub snapshot: ArcSwap<Snapshot>,
+    /// Who may call, and the levels above keys.
+    pub keys: KeyRing,
     /// Links from earlier answers to sessions.
     pub links: Links,
     /// Whose objects are where.

@@ -219,7 +219,7 @@ pub(crate) fn pin(x: &Exchange, pins: &[HardPin]) -> Result<Option<EndpointName>
             }
             // With one tenant an unknown object may have been made before a restart, or elsewhere:
             // the provider knows. With several it might be somebody else's.
-            Owner::Unknown if x.snapshot.callers.tenants() <= 1 => {}
+            Owner::Unknown if x.live.keys.tenants() <= 1 => {}
             Owner::NotYours | Owner::Unknown => {
                 return Err(Denial::new(
                     Reason::UnknownObject,

@@ -61,7 +61,8 @@ impl Denial {
             Reason::Internal => 500,
             Reason::UpstreamError | Reason::UpstreamUnreachable | Reason::StreamBroken => 502,
             Reason::UpstreamTimeout => 504,
-            Reason::BuffersFull
+            Reason::KeysUnready
+            | Reason::BuffersFull
             | Reason::WaitersFull
             | Reason::NoEndpoint
             | Reason::UpstreamAuth
@@ -92,7 +93,8 @@ pub(crate) const fn blame(reason: Reason) -> Blame {
         | Reason::UnknownObject
         | Reason::ClientGone
         | Reason::ClientStalled => Blame::Caller,
-        Reason::OwnerGone
+        Reason::KeysUnready
+        | Reason::OwnerGone
         | Reason::BuffersFull
         | Reason::WaitersFull
         | Reason::Draining

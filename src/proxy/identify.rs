@@ -3,17 +3,17 @@
 //! Who asks is settled on the head alone, before the body is read or asked for. What for, and which
 //! conversation, comes from one scan of the body.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{denial::Denial, exchange::Exchange, headers};
 use crate::{
-    clock,
+    clock::{self, UnixTime},
     dialect::{self, RequestView, ScanLimits},
+    live::Found,
     session::{self, Asked},
-    snapshot::Snapshot,
     types::{ModelName, Operation, Reason},
     upstream::{Model, Unresolved},
 };
@@ -29,29 +29,59 @@ pub(crate) struct Identified {
 }
 
 /// Finds out who asks. In open mode everybody may; elsewhere a known token is asked for.
+///
+/// Of several tokens the first good one counts. A key that is switched off or over is refused in open
+/// mode, too: somebody meant that.
 pub(crate) fn caller(x: &mut Exchange, headers: &HeaderMap) -> Result<(), Denial> {
-    let snapshot = Arc::clone(&x.snapshot);
-    let mut tokens = headers::caller_tokens(headers);
-    let known = tokens.find_map(|(name, token)| Some((name, snapshot.callers.of_token(token)?)));
-    match known {
-        Some((name, caller)) => {
-            x.own_credential = Some(name);
-            x.caller = caller.name.clone();
-            x.tenant = caller.organisation.clone();
-            x.key = Some(Arc::clone(caller));
-            Ok(())
+    let now = clock::unix_now();
+    let mut worst = Found::Unknown;
+    for (name, token) in headers::caller_tokens(headers) {
+        match x.live.keys.find(token, now) {
+            Found::Key(key) => {
+                x.own_credential = Some(name);
+                x.caller = key.name.clone();
+                x.tenant = key.organisation.clone();
+                x.key = Some(key);
+                return Ok(());
+            }
+            Found::Unknown => {}
+            found @ (Found::Expired(_) | Found::Disabled(_)) => worst = found,
+            found @ (Found::Malformed | Found::Unready) if matches!(worst, Found::Unknown) => worst = found,
+            Found::Malformed | Found::Unready => {}
         }
-        None if is_open(&snapshot) => Ok(()),
-        None => Err(Denial::new(
-            Reason::Unauthenticated,
-            "no valid key; send the key that this gateway's operator gave you as `x-api-key` or `authorization: Bearer`",
-        )
-        .closing()),
     }
+    let is_own = matches!(worst, Found::Expired(_) | Found::Disabled(_));
+    if !is_own && x.live.keys.is_open(x.snapshot.server.open) {
+        return Ok(());
+    }
+    Err(refusal(&worst).closing())
 }
 
-fn is_open(snapshot: &Snapshot) -> bool {
-    snapshot.server.open || snapshot.callers.is_empty()
+/// Whoever shows a key has proved that it is theirs, so it is said what became of it. Of a revoked one
+/// nothing is known any more.
+fn refusal(found: &Found) -> Denial {
+    let what = match found {
+        Found::Expired(key) => {
+            let when = key.expires.map(UnixTime::rfc3339).unwrap_or_default();
+            format!("the key `{}` expired at {when}; ask this gateway's operator for a new one", key.id)
+        }
+        Found::Disabled(key) => {
+            format!("the key `{}` is switched off; ask this gateway's operator", key.id)
+        }
+        Found::Malformed => {
+            "the key begins with `wk-`, but its check sum is wrong: it was cut off or mistyped; copy it again, whole"
+                .to_owned()
+        }
+        Found::Unready => {
+            let what = "the store of keys cannot be reached, so keys cannot be checked yet; try again shortly";
+            return Denial::retry(Reason::KeysUnready, Duration::from_secs(5), what);
+        }
+        Found::Key(_) | Found::Unknown => {
+            "no valid key; send the key that this gateway's operator gave you as `x-api-key` or `authorization: Bearer`"
+                .to_owned()
+        }
+    };
+    Denial::new(Reason::Unauthenticated, what)
 }
 
 /// Reads the body's meaning.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::{self, Moment},
     dialect::{self, ScanLimits, TtlAsked},
-    live::{KeptTurn, Live, Over, Ping, Share, Terms},
+    live::{KeptTurn, KeyRing, Live, Over, Ping, Share, Terms},
     metering::Meter,
     routing::Start,
     session::{Rest, Sort},
@@ -77,7 +77,7 @@ pub(super) fn hold(
     let identity = x.identity.as_ref().filter(|identity| identity.key.is_some())?;
     // The long life outlasts most rests, and without a marker there is nothing to keep.
     let short = call.operation == Operation::Messages && x.ttl == TtlAsked::Short;
-    if !short || !is_wanted(&x.snapshot, &x.caller, params) {
+    if !short || !is_wanted(&x.live.keys, &x.caller, params) {
         return None;
     }
     let sort = sort_of(request.headers, identity.parent.is_some())?;
@@ -126,8 +126,8 @@ pub(super) fn after_turn(x: &mut Exchange, outcome: Outcome, usage: &Usage) {
     x.live.keeper.rests(key, Over { rest: Rest { sort, stop }, started, life, most, kept });
 }
 
-fn is_wanted(snapshot: &Snapshot, caller: &CallerName, params: &ProviderParams) -> bool {
-    let own = snapshot.callers.of_name(caller).and_then(|caller| caller.keep_alive);
+fn is_wanted(keys: &KeyRing, caller: &CallerName, params: &ProviderParams) -> bool {
+    let own = keys.of_name(caller).and_then(|caller| caller.keep_alive);
     params.credentials == Credentials::Gateway && own.unwrap_or(params.keep_alive.enabled)
 }
 
@@ -164,7 +164,7 @@ pub async fn keep_alive(live: Arc<Live>, upstreams: Arc<Upstreams>) {
         if live.flights.is_draining() {
             continue;
         }
-        for ping in live.keeper.plan(now, |turn| terms(&snapshot, turn, now)) {
+        for ping in live.keeper.plan(now, |turn| terms(&live.keys, &snapshot, turn, now)) {
             let (live, upstreams, room) = (Arc::clone(&live), Arc::clone(&upstreams), Arc::clone(&room));
             pings.spawn(async move {
                 let Ok(_room) = room.acquire_owned().await else { return };
@@ -188,10 +188,10 @@ fn need(turn: &KeptTurn) -> Need {
 }
 
 /// What keeping it warm means now; `None` where nobody wants it any more, or nobody knows its price.
-fn terms(snapshot: &Snapshot, turn: &KeptTurn, now: Moment) -> Option<Terms> {
+fn terms(keys: &KeyRing, snapshot: &Snapshot, turn: &KeptTurn, now: Moment) -> Option<Terms> {
     let (endpoint, _, lane) = home(snapshot, turn)?;
     let params = &endpoint.provider().params;
-    if !is_wanted(snapshot, &turn.caller, params) {
+    if !is_wanted(keys, &turn.caller, params) {
         return None;
     }
     let charge = |usage: Usage| snapshot.prices.charge(turn.upstream_model.as_str(), &usage);

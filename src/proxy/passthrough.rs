@@ -83,7 +83,7 @@ pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -
     let made = method == Method::POST && object.is_none();
     if let Some(object) = object {
         pins.push(object);
-    } else if creates.is_some() && !made && x.snapshot.callers.tenants() > 1 {
+    } else if creates.is_some() && !made && x.live.keys.tenants() > 1 {
         return Err(Denial::new(
             Reason::Forbidden,
             "this list would show objects of other tenants; ask for your own by id",

@@ -13,8 +13,8 @@ use crate::{
     session::{self, Verdict},
     telemetry::Metrics,
     types::{
-        CacheBreak, Family, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey, Timings,
-        Usage,
+        CacheBreak, Family, Flags, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey,
+        Timings, Usage,
     },
 };
 
@@ -58,6 +58,8 @@ pub(crate) fn settle(x: &mut Exchange) {
         operation: x.operation,
         model: x.model.clone(),
         upstream_model: x.upstream_model.clone(),
+        served_model: None,
+        tier: None,
         streamed: x.streamed,
         session,
         parent: x.identity.as_ref().and_then(|identity| identity.parent),
@@ -80,6 +82,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         predicted,
         charge,
         billed: charge.map(|charge| x.key.as_ref().map_or(charge, |key| key.billed(charge))),
+        flags: Flags::default(),
         request_bytes: x.request_bytes,
         response_bytes: x.response_bytes,
         timings: Timings {

@@ -11,12 +11,12 @@ use tokio::sync::Notify;
 use crate::{
     clock,
     config::Config,
-    live::{Buffers, Decisions, Flights, Keeper, Live},
+    live::{Buffers, Decisions, Flights, Keeper, KeyRing, Live},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
     routing::{Policy, Rings, Router},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
-    snapshot::{Callers, SimParams, Snapshot},
+    snapshot::{SimParams, Snapshot},
     telemetry::{TraceParams, Tracer},
     upstream::{ModelTable, Pool, PoolFault},
 };
@@ -40,7 +40,8 @@ pub(super) fn snapshot(
     Ok(Snapshot {
         loaded: clock::unix_now(),
         server: config.server.clone(),
-        callers: Callers::new(config.callers.clone()),
+        levels: Arc::new(config.levels.clone()),
+        alerts: config.alerts.clone(),
         identity: SessionParams { headers },
         pool: Arc::new(pool),
         models,
@@ -78,6 +79,7 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live
     let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
     Ok(Live {
         snapshot: ArcSwap::from_pointee(snapshot(config, None, policy)?),
+        keys: KeyRing::new(config.callers.clone(), config.levels.clone()),
         links: Links::new(links, start ^ fastrand::u64(..)),
         owners: Owners::new(config.routing.objects),
         forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),

@@ -21,7 +21,7 @@ use crate::{
     live::Live,
     proxy::Upstreams,
     routing::Router,
-    snapshot::ServerParams,
+    snapshot::{Open, ServerParams},
     telemetry::Metrics,
     types::Secret,
     upstream::{Endpoint, Pool},
@@ -110,7 +110,12 @@ fn keep_listeners(old: &ServerParams, config: &mut Config) -> Result<(), &'stati
     new.admin = old.admin;
     new.tls.clone_from(&old.tls);
     new.threads = old.threads;
-    let is_open = new.open || config.callers.is_empty();
+    let is_open = match new.open {
+        Open::Everybody => true,
+        // Stored keys close it as well, but nobody who writes a file sees them.
+        Open::UntilKeys => config.callers.is_empty(),
+        Open::Never => false,
+    };
     if is_open && new.listen.iter().any(|address| !address.ip().is_loopback()) {
         return Err("they would let anybody call, and the data listener is not on loopback");
     }
@@ -138,6 +143,7 @@ fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Ar
     let policy = Arc::new(policy.with_params(&config.routing.router()));
     match build::snapshot(&config, Some(&old.pool), &policy) {
         Ok(snapshot) => {
+            live.keys.configure(config.callers.clone(), config.levels.clone());
             live.snapshot.store(Arc::new(snapshot));
             result("ok");
             tracing::info!(file = %path.display(), endpoints = config.endpoints.len(), "settings reloaded");

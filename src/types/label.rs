@@ -53,6 +53,8 @@ labels! {
         MethodNotAllowed => "method_not_allowed",
         /// No credential, or one we do not know.
         Unauthenticated => "unauthenticated",
+        /// The store of keys was never reached, so nobody can be told from anybody.
+        KeysUnready => "keys_unready",
         /// The caller may not use this.
         Forbidden => "forbidden",
         /// Malformed JSON, wrong types, contradictory framing, duplicate keys.
@@ -117,6 +119,8 @@ labels! {
         Interrupted => "interrupted",
         /// The client left first.
         Cancelled => "cancelled",
+        /// The gateway died while it ran: how far it got is not known. Only in the ledger.
+        Crashed => "crashed",
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, opens a socket, or knows a part above it.
 
+mod bounds;
 mod cache_break;
 mod dialect;
 mod identity;
@@ -14,6 +15,7 @@ mod secret;
 mod tokens;
 mod virtual_key;
 
+pub use bounds::{MAX_TAGS, MOST, MOST_DOLLARS, NAME_FORM, TAG_FORM, is_name, is_tag};
 pub use cache_break::{BreakPlace, CacheBreak, ToolsDelta};
 pub use dialect::{Dialect, Family, Operation};
 pub use identity::{IdSource, PrefixChain, PrefixPoint, Section, SessionKey};
@@ -23,7 +25,7 @@ pub use ids::{
 pub use label::{AffinityReason, AffinityResult, AttemptOutcome, Blame, BreakCause, Outcome, Reason};
 pub use limits::{Allowance, Budget, Limits, Period, Priority, SESSION_ACTIVE, Span, Unit};
 pub use money::{NanoUsd, Rates};
-pub use receipt::{AttemptRecord, CareDone, Receipt, Timings};
+pub use receipt::{AttemptRecord, CareDone, Flags, Receipt, Timings};
 pub use secret::{KeyDigest, Secret};
 pub use tokens::{ReportedUsage, Usage};
 pub use virtual_key::{Access, Levels, Scope, VirtualKey};

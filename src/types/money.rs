@@ -17,6 +17,32 @@ impl NanoUsd {
     }
 }
 
+impl NanoUsd {
+    /// Reads dollars as people write them: `3.75` is 3,750,000,000, exactly; nothing above `most`
+    /// dollars.
+    #[must_use]
+    pub fn parse(text: &str, most: u64) -> Option<Self> {
+        const DECIMALS: usize = 9;
+        const DOLLAR: u64 = 1_000_000_000;
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(part) || part.len() > DECIMALS {
+            return None;
+        }
+        let whole: u64 = whole.parse().ok()?;
+        let part: u64 = format!("{part:0<DECIMALS$}").parse().ok()?;
+        let nano = whole.checked_mul(DOLLAR)?.checked_add(part)?;
+        (nano <= most.saturating_mul(DOLLAR)).then_some(Self(nano))
+    }
+
+    /// Writes what [`Self::parse`] reads, without needless zeros: also a number of JSON or TOML.
+    #[must_use]
+    pub fn dollars(self) -> String {
+        let text = format!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
 impl AddAssign for NanoUsd {
     fn add_assign(&mut self, other: Self) {
         self.0 = self.0.saturating_add(other.0);
@@ -79,6 +105,19 @@ mod tests {
     fn a_million_tokens_cost_the_listed_price() {
         let usage = Usage { input: 1_000_000, ..Usage::default() };
         assert_eq!(SONNET.charge(&usage), NanoUsd(3_000_000_000));
+    }
+
+    #[test]
+    fn dollars_are_read_without_rounding_and_written_back() {
+        for (text, nano) in
+            [("3.75", 3_750_000_000), ("0.075", 75_000_000), ("10", 10_000_000_000), ("0.000000001", 1)]
+        {
+            assert_eq!(NanoUsd::parse(text, 1_000_000), Some(NanoUsd(nano)), "{text}");
+            assert_eq!(NanoUsd(nano).dollars(), text);
+        }
+        for text in ["", ".5", "1.", "-1", "1e3", "0.0000000001", "inf", "99999999", "1000000.1"] {
+            assert_eq!(NanoUsd::parse(text, 1_000_000), None, "{text}");
+        }
     }
 
     #[test]

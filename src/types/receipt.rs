@@ -85,6 +85,15 @@ impl fmt::Display for CareDone {
     }
 }
 
+/// What went past what was allowed or reserved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flags {
+    /// A soft budget was over when it was admitted, or while it ran.
+    pub over_soft_budget: bool,
+    /// It came to more than was reserved for it.
+    pub overshoot: bool,
+}
+
 /// Everything worth keeping of one request. Holds no prompt text and no secret.
 #[derive(Clone, Debug)]
 pub struct Receipt {
@@ -106,6 +115,10 @@ pub struct Receipt {
     pub model: Option<ModelName>,
     /// The model as the provider was asked for it: what prices are looked up by.
     pub upstream_model: Option<ModelName>,
+    /// The model that the provider says it served; `None` where it did not say.
+    pub served_model: Option<ModelName>,
+    /// The service tier that the provider says it used.
+    pub tier: Option<Arc<str>>,
     /// Whether the client asked for a stream.
     pub streamed: bool,
     /// Which conversation.
@@ -151,6 +164,8 @@ pub struct Receipt {
     pub charge: Option<NanoUsd>,
     /// Money as the caller is billed for it: the charge with the key's markup.
     pub billed: Option<NanoUsd>,
+    /// What went past what was allowed or reserved.
+    pub flags: Flags,
     /// Bytes of the request's body.
     pub request_bytes: u64,
     /// Bytes of the answer's body.

@@ -62,6 +62,20 @@ impl KeyDigest {
     }
 }
 
+impl KeyDigest {
+    /// 64 hexadecimal digits: what [`Self::from_hex`] reads.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        use fmt::Write as _;
+
+        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a text cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
 impl fmt::Debug for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyDigest(..)")
@@ -82,6 +96,7 @@ mod tests {
         let hex = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
         assert_eq!(KeyDigest::from_hex(hex), Some(KeyDigest::of(b"secret")));
         assert_eq!(KeyDigest::from_hex(&format!("sha256:{hex}")), Some(KeyDigest::of(b"secret")));
+        assert_eq!(KeyDigest::of(b"secret").to_hex(), hex);
         assert_eq!(KeyDigest::from_hex("zz"), None);
         assert_eq!(KeyDigest::from_hex(&"é".repeat(32)), None);
     }

@@ -7,7 +7,7 @@ use warmkey::config;
 use super::Lab;
 
 /// Ten lines that pass; cases put more below them.
-const BASE: &str = r#"[[provider]]
+pub(super) const BASE: &str = r#"[[provider]]
 name = "anthropic"
 dialect = "anthropic"
 [[endpoint]]
@@ -19,7 +19,7 @@ name = "claude-*"
 provider = "anthropic"
 "#;
 
-fn lab() -> Lab {
+pub(super) fn lab() -> Lab {
     Lab::with(&[
         ("KEY", "sk-0123456789abcdef0123"),
         ("KEY2", "sk-2-0123456789abcdef0123"),
@@ -29,7 +29,7 @@ fn lab() -> Lab {
 }
 
 /// Faults, or the notes of what passes, one a line.
-fn told(text: &str) -> Vec<String> {
+pub(super) fn told(text: &str) -> Vec<String> {
     match config::parse(text, Path::new("w.toml"), &lab()) {
         Ok(config) => config.notes.iter().map(|note| format!("note {note}")).collect(),
         Err(faults) => faults.0.iter().map(ToString::to_string).collect(),
@@ -188,7 +188,7 @@ listen = "0.0.0.0:8080"
 "#)
         ),
         [
-            r#"w.toml:12: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:8080` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or listen on 127.0.0.1"#,
+            r#"w.toml:12: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:8080` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or `open = false` to let in only the keys of `warmkey key create`, or listen on 127.0.0.1"#,
         ]
     );
 }
@@ -802,7 +802,7 @@ fn an_empty_list_of_callers_is_none() {
     assert_eq!(
         told(&format!("caller = []\n{BASE}[server]\nlisten = \"0.0.0.0:80\"\n")),
         [
-            "w.toml:13: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:80` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or listen on 127.0.0.1",
+            "w.toml:13: `server.listen`: no `[[caller]]` is configured, so anyone who reaches `0.0.0.0:80` could spend your keys; add a `[[caller]]` with a `name` and a `token`, or `open = false` to let in only the keys of `warmkey key create`, or listen on 127.0.0.1",
         ]
     );
 }

@@ -5,14 +5,9 @@
 //!
 //! Invariant: a value of these types has been checked; nobody below checks a range again.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+mod state;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     clock::UnixTime,
@@ -20,9 +15,11 @@ use crate::{
     routing::{CostParams, PinnedParams, Policy, Rings, RouterParams, Weights},
     session::SessionParams,
     telemetry::LogParams,
-    types::{CallerName, KeyDigest, Secret, VirtualKey},
+    types::{Levels, Secret, VirtualKey},
     upstream::{self, ModelTable, Pool},
 };
+
+pub use state::{AlertParams, LedgerSettings, Open, StateParams};
 
 /// Everything configured. A request loads it once, so a reload in its midst changes nothing for it.
 pub struct Snapshot {
@@ -30,8 +27,10 @@ pub struct Snapshot {
     pub loaded: UnixTime,
     /// The gateway's own settings.
     pub server: ServerParams,
-    /// Who may call.
-    pub callers: Callers,
+    /// Limits and budgets as configured; those in force are [`crate::live::KeyRing::levels`].
+    pub levels: Arc<Levels>,
+    /// Whom budgets that run out are told to.
+    pub alerts: AlertParams,
     /// Which headers carry session ids.
     pub identity: SessionParams,
     /// What we may send to.
@@ -59,8 +58,8 @@ pub struct ServerParams {
     pub tls: Option<TlsParams>,
     /// Worker threads; 0 is one a core.
     pub threads: usize,
-    /// Anyone may call. Only ever true on loopback.
-    pub open: bool,
+    /// Who may call without a key.
+    pub open: Open,
     /// Whether answers carry the `x-warmkey-*` headers.
     pub explain: bool,
     /// After SIGTERM, how long streams may go on before they are ended in-band.
@@ -201,65 +200,6 @@ pub fn may_use(key: &VirtualKey, model: &str) -> bool {
     key.access.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| upstream::glob(glob, model)))
 }
 
-/// Who may call: looked up by the digest of the token, so that timing says nothing of any token.
-#[derive(Clone, Default)]
-pub struct Callers {
-    by_digest: HashMap<KeyDigest, Arc<VirtualKey>, ahash::RandomState>,
-    by_name: HashMap<CallerName, Arc<VirtualKey>, ahash::RandomState>,
-    tenants: usize,
-}
-
-impl Callers {
-    /// A table of `callers`; of two with one token the first wins (the configuration refuses it).
-    #[must_use]
-    pub fn new(callers: Vec<VirtualKey>) -> Self {
-        let mut by_digest = HashMap::with_capacity_and_hasher(callers.len(), ahash::RandomState::new());
-        let mut by_name = HashMap::with_capacity_and_hasher(callers.len(), ahash::RandomState::new());
-        let tenants = callers.iter().map(|caller| caller.organisation.clone()).collect::<BTreeSet<_>>().len();
-        for caller in callers.into_iter().map(Arc::new) {
-            by_name.entry(caller.name.clone()).or_insert_with(|| Arc::clone(&caller));
-            by_digest.entry(caller.digest).or_insert(caller);
-        }
-        Self { by_digest, by_name, tenants }
-    }
-
-    /// Who is called `name`; nobody for anonymous callers of an open gateway.
-    #[must_use]
-    pub fn of_name(&self, name: &CallerName) -> Option<&Arc<VirtualKey>> {
-        self.by_name.get(name)
-    }
-
-    /// How many tenants there are; with at most one, nothing has to be kept apart.
-    #[must_use]
-    pub const fn tenants(&self) -> usize {
-        self.tenants
-    }
-
-    /// Who holds `token`.
-    #[must_use]
-    pub fn of_token(&self, token: &[u8]) -> Option<&Arc<VirtualKey>> {
-        self.by_digest.get(&KeyDigest::of(token))
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_digest.len()
-    }
-
-    /// Whether nobody is configured.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_digest.is_empty()
-    }
-}
-
-impl fmt::Debug for Callers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.by_digest.values().map(|caller| &caller.name)).finish()
-    }
-}
-
 /// The simulated provider, as configured.
 #[derive(Clone, Debug)]
 pub struct SimParams {
@@ -295,19 +235,12 @@ pub struct SimAccount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::KeyDigest;
 
     fn caller(name: &str, token: &str, models: Option<&[&str]>) -> VirtualKey {
         let mut key = VirtualKey::named(name, KeyDigest::of(token.as_bytes()));
         key.access.models = models.map(|globs| globs.iter().map(|&glob| glob.to_owned()).collect());
         key
-    }
-
-    #[test]
-    fn a_caller_is_found_by_its_token_and_by_nothing_else() {
-        let callers = Callers::new(vec![caller("ann", "wk-1", None), caller("bob", "wk-2", None)]);
-        assert_eq!(callers.of_token(b"wk-2").map(|caller| caller.name.as_str()), Some("bob"));
-        assert!(callers.of_token(b"wk-3").is_none());
-        assert!(callers.of_token(b"").is_none());
     }
 
     #[test]
