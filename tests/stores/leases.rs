@@ -85,8 +85,10 @@ async fn nobody_is_dead_because_the_server_was_away() {
 #[tokio::test]
 async fn ledgers_of_their_own_add_up() {
     let redis = Redis::start();
-    let with =
-        |ledger: &str| warmkey::store::redis::RedisParams { ledger: ledger.to_owned(), ..redis.params() };
+    let with = |ledger: &str| warmkey::store::redis::RedisParams {
+        ledger: Some(ledger.to_owned()),
+        ..redis.params()
+    };
     let (one, two) = (redis.counters_with(&with("one")).await, redis.counters_with(&with("two")).await);
     for (counters, amount) in [(&one, 30), (&two, 50)] {
         let by = RequestId::mint();

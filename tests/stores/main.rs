@@ -13,6 +13,8 @@ mod servers;
 
 mod counters;
 mod counters_chaos;
+mod documents;
 mod gossip;
 mod leases;
+mod postgres_ledger;
 mod redis_door;

@@ -17,7 +17,7 @@ fn locked(redis: &Redis, password: &str) -> RedisParams {
         url: Secret::new(format!("rediss://gateway:{password}@localhost:{}", redis.port())),
         ca_file: Some(redis.dir().join("ca.pem")),
         prefix: "warmkey".to_owned(),
-        ledger: "all".to_owned(),
+        ledger: None,
     }
 }
 
@@ -66,7 +66,7 @@ fn addresses_that_are_none_say_what_one_looks_like_and_not_what_they_hold() {
         url: Secret::new(url.to_owned()),
         ca_file: ca_file.map(Into::into),
         prefix: "warmkey".to_owned(),
-        ledger: "all".to_owned(),
+        ledger: None,
     };
     for url in [
         "",

@@ -17,8 +17,8 @@ pub struct RedisParams {
     /// Begins every key, in braces: `{warmkey}:...`. Fleets that share a server have different ones.
     pub prefix: String,
     /// Whose books budgets are raised from: the name of this gateway's own ledger, the same over
-    /// restarts; or one name for all gateways, where they share a ledger.
-    pub ledger: String,
+    /// restarts ([`identity`](crate::store::sqlite::identity)); `None` where all gateways share one.
+    pub ledger: Option<String>,
 }
 
 /// The address cannot be used. Does not repeat it: it may hold a password.

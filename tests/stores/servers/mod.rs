@@ -1,11 +1,16 @@
 //! Servers of a test's own. Each is killed when its guard goes, also in a panic, and by the kernel
 //! when the test's process is killed.
 
+mod postgres;
 mod redis;
 
 use std::{net::TcpListener, path::Path, process::Command};
 
+pub use postgres::Postgres;
 pub use redis::Redis;
+
+/// Ports that are tried: each may be taken meanwhile, but not all of them.
+const ATTEMPTS: usize = 10;
 
 /// A port that was free a moment ago. Servers that cannot listen on port 0 take it; who comes too
 /// late asks again.

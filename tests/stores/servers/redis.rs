@@ -16,7 +16,7 @@ use warmkey::{
     types::Secret,
 };
 
-use super::{free_port, program, signal, tied};
+use super::{ATTEMPTS, free_port, program, signal, tied};
 
 /// See the module's description.
 pub struct Redis {
@@ -41,13 +41,14 @@ impl Redis {
     pub fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let more: Vec<_> = more.iter().map(|&one| one.to_owned()).collect();
-        loop {
+        for _ in 0..ATTEMPTS {
             let port = free_port();
             // Somebody else may have taken the port meanwhile: the server says so and ends.
             if let Some(child) = launch(&dir, port, &more) {
                 return Self { dir, port, child, more };
             }
         }
+        panic!("Redis does not start on any port");
     }
 
     /// Starts one that speaks TLS alone, knows one user alone, and lets it touch our keys alone. Its
@@ -63,12 +64,13 @@ impl Redis {
                         user gateway on >let-me-in ~{warmkey}:* +@all -@dangerous\n";
         std::fs::write(dir.path().join("locked.conf"), settings).expect("written");
         let more = vec!["--include".to_owned(), "locked.conf".to_owned()];
-        loop {
+        for _ in 0..ATTEMPTS {
             let port = free_port();
             if let Some(child) = launch_on(&dir, &["--port", "0", "--tls-port", &port.to_string()], &more) {
                 return Self { dir, port, child, more };
             }
         }
+        panic!("Redis does not start on any port");
     }
 
     /// Where it runs.
@@ -90,7 +92,7 @@ impl Redis {
             url: Secret::new(self.url()),
             ca_file: None,
             prefix: "warmkey".to_owned(),
-            ledger: "all".to_owned(),
+            ledger: None,
         }
     }
 

@@ -56,18 +56,24 @@ local function keep(key, till)
     end
 end
 
--- A budget is a hash: spent `p`, reserved `r`; of what was spent, what each ledger `S` answers for,
--- `s:S`, and what was only learned from that ledger, `o:S`. What comes in late was learned already.
-local function spend(key, ledger, amount, late)
-    redis.call('HINCRBY', key, 's:' .. ledger, amount)
+-- A budget is a hash: spent `p`, reserved `r`; of what was spent, what each gateway's ledger `S` answers
+-- for, `s:S`, and what was only learned from that ledger, `o:S`. The ledger without a name is everybody's
+-- and answers for all. What comes in late was learned already.
+local function answers_for(ledger) return ledger == '' and 'p' or 's:' .. ledger end
+
+local function add(key, ledger, amount)
     redis.call('HINCRBY', key, 'p', amount)
+    if ledger ~= '' then redis.call('HINCRBY', key, 's:' .. ledger, amount) end
+end
+
+local function spend(key, ledger, amount, late)
+    add(key, ledger, amount)
     if not late or tonumber(amount) <= 0 then return end
     local known = tonumber(redis.call('HGET', key, 'o:' .. ledger) or '0')
     local twice = text(math.min(known, tonumber(amount)))
     if twice ~= '0' then
         redis.call('HINCRBY', key, 'o:' .. ledger, minus(twice))
-        redis.call('HINCRBY', key, 's:' .. ledger, minus(twice))
-        redis.call('HINCRBY', key, 'p', minus(twice))
+        add(key, ledger, minus(twice))
     end
 end
 

@@ -65,6 +65,7 @@ pub struct Beat {
 pub struct RedisCounters {
     link: Arc<Link>,
     scripts: Scripts,
+    /// Empty where it is everybody's.
     ledger: String,
     /// Who we are to the server. Another name when too much could not be delivered.
     gateway: ArcSwap<String>,
@@ -84,7 +85,7 @@ impl RedisCounters {
         Self {
             link,
             scripts: Scripts::new(),
-            ledger: params.ledger.clone(),
+            ledger: params.ledger.clone().unwrap_or_default(),
             gateway: ArcSwap::from_pointee(fresh()),
             epoch: ArcSwap::from_pointee(String::new()),
             tokens: AtomicU64::new(0),
