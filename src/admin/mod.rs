@@ -97,7 +97,9 @@ impl Admin {
         let usable =
             snapshot.pool.endpoints().iter().any(|e| e.availability(Lane::PASSTHROUGH, now).usable());
         if usable {
-            text(StatusCode::OK, "ready\n")
+            let troubles = status::troubles(&self.live, now);
+            let degraded: String = troubles.iter().map(|what| format!("degraded: {what}\n")).collect();
+            text(StatusCode::OK, &format!("ready\n{degraded}"))
         } else {
             text(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is available\n")
         }

@@ -9,6 +9,7 @@ mod connect;
 mod endpoint;
 mod http;
 mod import;
+mod ledger;
 mod replay;
 mod serve;
 mod sim;
@@ -50,6 +51,9 @@ enum Command {
     /// Turn another gateway's configuration into ours
     #[command(subcommand)]
     Import(import::Command),
+    /// What was spent: every receipt, or one bill
+    #[command(subcommand)]
+    Ledger(ledger::Command),
 }
 
 /// Reads the command line, runs the command, and says how it went.
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Endpoint(command) => asynchronous(endpoint::run(&command, out)),
         Command::Connect(args) => asynchronous(connect::run(&args, out)),
         Command::Import(command) => import::run(&command, out),
+        Command::Ledger(command) => ledger::run(&command, out),
     };
     match result.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {
         Ok(code) => code,

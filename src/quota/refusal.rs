@@ -103,6 +103,8 @@ fn dollars(nano: u64) -> String {
 pub enum Why {
     /// What is in use leaves too little.
     Used,
+    /// The shared counters are out of reach, and this gateway's part of the limit is in use.
+    Apart,
     /// This one request is larger than the whole limit: it never fits.
     TooLarge,
     /// The budget is in dollars and nobody knows what the model costs.
@@ -137,6 +139,31 @@ impl Refusal {
     #[must_use]
     pub const fn is_budget(&self) -> bool {
         self.what.is_budget()
+    }
+
+    /// Whether a budget is used up, rather than one request too large for it.
+    pub(super) const fn is_spent(&self) -> bool {
+        self.is_budget() && matches!(self.why, Why::Used)
+    }
+
+    /// Whether it is a provider's or an endpoint's: the request may still go elsewhere.
+    #[must_use]
+    pub const fn is_upstream(&self) -> bool {
+        matches!(self.scope, Scope::Provider(_) | Scope::Endpoint(_))
+    }
+
+    /// What is said when an engine refuses what it was not asked for.
+    pub(super) fn unknown() -> Self {
+        Self {
+            scope: Scope::Organisation("?".into()),
+            what: What::Concurrent,
+            why: Why::Full,
+            limit: 0,
+            used: 0,
+            asked: 0,
+            retry_after: None,
+            resets_at: None,
+        }
     }
 
     /// Whether the client may try again soon.
@@ -187,10 +214,15 @@ impl Refusal {
                 "The gateway counts for as many keys and sessions as it can, and cannot check {what} of \
                  {whose}."
             ),
-            Why::Used => {
+            Why::Used | Why::Apart => {
                 let used = self.what.amount(self.used);
                 let mut text =
                     format!("This request may take {asked}, and {what} of {whose} has {used} in use.");
+                if self.why == Why::Apart {
+                    text.push_str(
+                        " The gateways cannot reach their shared counters, and each gives out its part only.",
+                    );
+                }
                 if let Some(seconds) = self.retry_after_s() {
                     text.push_str(&format!(" Try again in {seconds} s."));
                 } else if let Some(at) = self.resets_at.and_then(readable) {

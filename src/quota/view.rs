@@ -1,9 +1,12 @@
 //! Where limits and budgets stand: for headers, and for people.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::What;
-use crate::{clock::UnixTime, types::Scope};
+use super::{Quota, What, line::Line};
+use crate::{
+    clock::{Moment, UnixTime},
+    types::{Scope, SessionKey, VirtualKey},
+};
 
 /// One rate-limit header's figures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +17,14 @@ pub struct Figure {
     pub remaining: u64,
     /// When it will be whole again, at the latest.
     pub reset: Duration,
+}
+
+impl Figure {
+    /// `used` of `limit`.
+    pub(super) const fn new(limit: u64, used: u64) -> Self {
+        let reset = if used == 0 { Duration::ZERO } else { Duration::from_secs(60) };
+        Self { limit, remaining: limit.saturating_sub(used), reset }
+    }
 }
 
 /// What rate-limit headers say: of each kind the level with the least left. `None` where no level has
@@ -47,4 +58,61 @@ pub struct CounterView {
     pub soft: bool,
     /// When a budget begins anew; `None` where it does not, or is none.
     pub resets_at: Option<UnixTime>,
+}
+
+impl Quota {
+    /// Where everything stands that limits a key: its own, its team's, its organisation's, its tags'.
+    ///
+    /// Where counters are shared, budgets are as the shared ones were heard of last, and limits by the
+    /// minute are what this gateway let through.
+    #[must_use]
+    pub fn view_key(&self, key: &Arc<VirtualKey>, now: Moment, at: UnixTime) -> Vec<CounterView> {
+        let (plan, _) = self.plans.find(Some(key), &key.organisation, None, at);
+        self.views(&plan.lines, None, now, at)
+    }
+
+    /// Where one session of a key stands.
+    #[must_use]
+    pub fn view_session(
+        &self,
+        key: &Arc<VirtualKey>,
+        session: SessionKey,
+        now: Moment,
+        at: UnixTime,
+    ) -> Vec<CounterView> {
+        let (_, sheet) = self.plans.find(Some(key), &key.organisation, Some(session), at);
+        sheet.map_or_else(Vec::new, |sheet| self.views(&sheet.lines, Some(session), now, at))
+    }
+
+    /// Where an organisation, a team, a tag, a model, a provider or an endpoint stands. Of keys and
+    /// sessions, see [`Self::view_key`] and [`Self::view_session`]: what they may do is the key's.
+    #[must_use]
+    pub fn view(&self, scope: &Scope, now: Moment, at: UnixTime) -> Vec<CounterView> {
+        self.views(&self.plans.sheet_of(scope, at).lines, None, now, at)
+    }
+
+    fn views(
+        &self,
+        lines: &[Arc<Line>],
+        session: Option<SessionKey>,
+        now: Moment,
+        at: UnixTime,
+    ) -> Vec<CounterView> {
+        let counters = lines.iter().map(|line| (&line.id, line.rule(session)));
+        let standings = self.memory.standings(counters, now, at);
+        let view = |line: &Arc<Line>| CounterView {
+            scope: line.scope.clone(),
+            what: line.what,
+            limit: line.limit,
+            used: 0,
+            spent: 0,
+            soft: line.soft,
+            resets_at: line.resets_at(),
+        };
+        lines
+            .iter()
+            .zip(standings)
+            .map(|(line, standing)| CounterView { used: standing.used, spent: standing.spent, ..view(line) })
+            .collect()
+    }
 }

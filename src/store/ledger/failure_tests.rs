@@ -128,6 +128,33 @@ async fn nobody_starts_unrecorded_when_it_fails_closed() {
     assert_eq!(figure(&params.file, &format!("SELECT count(*) FROM receipts WHERE id = '{id}'")), 1);
 }
 
+/// Time stands still for whoever waits, so the limit of waiting is reached as soon as nothing moves.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_holds_nobody_up() {
+    for (when_full, told) in [(WhenFull::Open, Ok(())), (WhenFull::Closed, Err(Full))] {
+        let (_folder, params) = fresh();
+        let ledger = open(&LedgerParams { when_full, ..params.clone() }).ledger;
+        let key = key("ann");
+        let other = Connection::open(&params.file).expect("the file");
+        other.execute_batch("BEGIN IMMEDIATE").expect("nobody else may write");
+        let (quick, durable) = (RequestId::mint(), RequestId::mint());
+        assert_eq!(ledger.begin(opening(quick, &key, Vec::new())), Ok(()));
+        assert_eq!(ledger.begin_durably(opening(durable, &key, Vec::new())).await, told);
+        ledger.close(receipt(quick, &key, 1), vec![charged("ann", 1)]);
+        ledger.close(receipt(durable, &key, 1), vec![charged("ann", 1)]);
+        assert!(ledger.state().queued >= 2);
+        while ledger.state().writing_since.is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert!(ledger.state().well(), "it hangs, it does not fail");
+        other.execute_batch("COMMIT").expect("as before");
+        assert!(ledger.stop().await);
+        assert_eq!(figure(&params.file, "SELECT count(*) FROM receipts"), 2);
+        assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
+        audit(&params.file);
+    }
+}
+
 #[tokio::test]
 async fn a_ledger_has_one_keeper() {
     let (_folder, params) = fresh();
@@ -189,6 +216,17 @@ async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
     rubbish[middle..middle + 8_192].fill(0xa5);
     let fault = refused(&params, &rubbish);
     assert!(matches!(fault, LedgerFault::Damaged { .. }), "{fault}");
+    // With a log beside it that was not folded in: not even that is.
+    fs::write(&params.file, &whole).expect("a file");
+    let db = Connection::open(&params.file).expect("the file");
+    db.execute("UPDATE receipts SET status = 201", []).expect("written");
+    let log = params.file.with_extension("db-wal");
+    let held = fs::read(&log).expect("a log");
+    drop(db);
+    fs::write(&log, held).expect("the log of a process that died");
+    let fault = refused(&params, &whole[..whole.len() / 2]);
+    assert!(matches!(fault, LedgerFault::Damaged { .. }), "{fault}");
+    fs::remove_file(&log).expect("removed");
     // As it was.
     fs::write(&params.file, &whole).expect("a file");
     assert_eq!(open(&params).ledger.state().last_seq, 500);

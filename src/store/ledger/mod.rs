@@ -18,6 +18,7 @@ mod front;
 mod open;
 mod reader;
 mod record;
+mod report;
 mod row;
 mod state;
 mod table;
@@ -36,6 +37,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use front::Ledger;
 pub use record::{Feedback, OpenRecord, Renewal};
+pub use report::{Between, By, LedgerFile, Line};
 pub use row::Row;
 pub use state::LedgerState;
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{testkit::*, *};
 use crate::{
     clock::{self, UnixTime},
+    store::counters::CounterId,
     types::{NanoUsd, RequestId, Scope, SessionKey, Unit, Usage},
 };
 
@@ -120,6 +121,27 @@ async fn balances_outlive_the_process_and_forget_periods_that_are_over() {
     balances.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(balances, vec![Charged { amount: 6, ..forever }, Charged { amount: 8, ..today }]);
     assert_eq!(opened.crashed, 0);
+}
+
+#[tokio::test]
+async fn the_budget_of_a_session_that_rests_for_a_month_is_forgotten() {
+    let (_folder, params) = fresh();
+    let ledger = open(&params).ledger;
+    let all_time = UnixTime(Duration::from_secs(u64::MAX));
+    for name in ["session:1", "session:2", "key:ann"] {
+        let id = CounterId(format!("b/{name}/usd/total/0").into());
+        let charged = Charged { id, until: all_time, amount: 1 };
+        ledger.close(receipt(RequestId::mint(), &key("ann"), 1), vec![charged]);
+    }
+    assert!(ledger.stop().await);
+    let db = rusqlite::Connection::open(&params.file).expect("the file");
+    let month = "UPDATE balances SET changed = changed - 2592000000 - 1 WHERE counter NOT LIKE '%:2/%'";
+    db.execute(month, []).expect("aged");
+    drop(db);
+    let ledger = open(&params).ledger;
+    assert!(ledger.flush().await && ledger.stop().await);
+    assert_eq!(figure(&params.file, "SELECT count(*) FROM balances WHERE counter LIKE '%session:1%'"), 0);
+    assert_eq!(figure(&params.file, "SELECT count(*) FROM balances"), 2);
 }
 
 #[tokio::test]
