@@ -95,15 +95,11 @@ impl Lease {
         }
         let by = self.by;
         self.then(move |shared| async move {
-            if !shared.answers() {
-                shared.keep(by, settlements);
-                return told(None);
-            }
+            // Whether it answers or not: the engine delivers it when it can.
             match shared.engine.settle(by, &settlements).await {
                 Ok(standings) => told(Some(standings)),
                 Err(down) => {
                     shared.failed(&down, now);
-                    shared.keep(by, settlements);
                     told(None);
                 }
             }

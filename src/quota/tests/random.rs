@@ -187,7 +187,7 @@ impl World {
 
     fn spent(&self) -> HashMap<CounterId, u64> {
         let quota = &self.desks[0].quota;
-        quota.memory.spent().into_iter().map(|(id, _, spent)| (id, spent)).collect()
+        quota.memory.spent().into_iter().collect()
     }
 
     fn views(&self) -> Vec<CounterView> {

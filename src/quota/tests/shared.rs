@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -11,11 +12,15 @@ use crate::store::counters::{Down, LocalCounters, Reserved, Settlement, Standing
 
 const DAY: What = What::Usd(Period::Day);
 
-/// A server that can be switched off, emptied, and made to wait before it answers.
+/// A server that can be switched off, emptied, and made to wait before it answers; with the engine in
+/// front of it, which delivers late what it could not deliver.
 struct Server {
     counters: ArcSwap<LocalCounters>,
     down: AtomicBool,
+    /// It has lost its memory, and the ledger has not spoken.
+    forgot: AtomicBool,
     calls: AtomicU32,
+    late: Mutex<Vec<(RequestId, Vec<Settlement>)>>,
     /// A permit for every answer to `reserve`.
     pace: Semaphore,
 }
@@ -25,7 +30,9 @@ impl Server {
         Arc::new(Self {
             counters: ArcSwap::default(),
             down: AtomicBool::new(false),
+            forgot: AtomicBool::new(false),
             calls: AtomicU32::new(0),
+            late: Mutex::default(),
             pace: Semaphore::new(1_000_000),
         })
     }
@@ -40,6 +47,11 @@ impl Server {
 
     fn switch(&self, down: bool) {
         self.down.store(down, Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        self.counters.store(Arc::default());
+        self.forgot.store(true, Ordering::Relaxed);
     }
 
     fn stands(&self, id: &str, rule: Rule) -> Standing {
@@ -58,6 +70,13 @@ impl Server {
 impl Counters for Server {
     async fn reserve(&self, by: RequestId, takes: &[Take]) -> Result<Reserved, Down> {
         let counters = self.call()?;
+        let late = std::mem::take(&mut *self.late.lock());
+        for (by, settlements) in late {
+            counters.settle(by, &settlements).await?;
+        }
+        if self.forgot.load(Ordering::Relaxed) {
+            return Err(Down("it has lost its memory".to_owned()));
+        }
         let reserved = counters.reserve(by, takes).await;
         let _answer = self.pace.acquire().await.map(tokio::sync::SemaphorePermit::forget);
         reserved
@@ -68,11 +87,19 @@ impl Counters for Server {
     }
 
     async fn settle(&self, by: RequestId, settlements: &[Settlement]) -> Result<Vec<Standing>, Down> {
-        self.call()?.settle(by, settlements).await
+        match self.call() {
+            Ok(counters) => counters.settle(by, settlements).await,
+            Err(down) => {
+                self.late.lock().push((by, settlements.to_vec()));
+                Err(down)
+            }
+        }
     }
 
     async fn raise(&self, spent: &[(CounterId, Rule, u64)]) -> Result<(), Down> {
-        self.call()?.raise(spent).await
+        self.call()?.raise(spent).await?;
+        self.forgot.store(false, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -90,10 +117,10 @@ async fn rest() {
 }
 
 async fn spend(desk: &Desk, nano: u64) -> Result<(), Refusal> {
-    let permit = desk.quota.admit(desk.ask()).await?;
-    let _charged = permit.settle(&used(1, 1), Some(NanoUsd(nano)), desk.now);
+    let permit = desk.quota.admit(desk.ask()).await;
+    let spent = permit.map(|permit| drop(permit.settle(&used(1, 1), Some(NanoUsd(nano)), desk.now)));
     rest().await;
-    Ok(())
+    spent
 }
 
 #[tokio::test]
@@ -150,18 +177,27 @@ async fn without_the_server_each_serves_its_part_of_what_was_left() {
     let calls = server.calls.load(Ordering::Relaxed);
     let _full = spend(&one, 1).await;
     assert_eq!(server.calls.load(Ordering::Relaxed), calls);
-    assert_eq!(one.quota.shared(), Some(SharedState { reachable: false, undelivered: 1 }));
+    assert_eq!(one.quota.shared(), Some(SharedState { reachable: false }));
 
-    // It is back, and has forgotten everything: it learns what this gateway knows before it is asked.
-    server.counters.store(Arc::default());
+    // It is back, and has forgotten everything: nobody asks it before the ledger has told it.
+    server.forget();
     server.switch(false);
-    one.pass(1);
-    let _part = spend(&one, 1).await;
-    rest().await;
-    assert_eq!(one.quota.shared(), Some(SharedState { reachable: true, undelivered: 0 }));
+    for _ in 0..3 {
+        one.pass(5);
+        let _full = spend(&one, 1).await;
+        assert_eq!(one.quota.shared(), Some(SharedState { reachable: false }));
+    }
+    let until = UnixTime(Duration::from_secs(1_795_219_200 + 86_400));
+    let id = CounterId("b/key:ci/usd/day/1795219200".into());
+    server.raise(&[(id, Rule::Budget { until }, 69 * CENT)]).await.expect("it is there");
+    one.pass(5);
+    let _full = spend(&one, 1).await;
+    assert_eq!(one.quota.shared(), Some(SharedState { reachable: true }));
     assert_eq!(server.day(), (69 * CENT, 69 * CENT));
     spend(&other, 20 * CENT).await.expect("room");
     assert_eq!(server.day(), (89 * CENT, 89 * CENT));
+    spend(&one, CENT).await.expect("room");
+    assert_eq!(one.stands(DAY), (90 * CENT, 90 * CENT));
 }
 
 #[tokio::test]
