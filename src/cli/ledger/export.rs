@@ -1,6 +1,10 @@
 //! `warmkey ledger export`: receipts as they are in the file, with times and dollars as people write them.
 
-use std::{borrow::Cow, io::Write, process::ExitCode};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use serde::Serializer as _;
 use serde_json::Value;
@@ -42,7 +46,9 @@ pub(super) fn run(args: &Args, now: UnixTime, out: &mut dyn Write) -> anyhow::Re
     match args.format {
         Format::Csv => csv(&ledger, between, out)?,
         Format::Jsonl => each(&ledger, between, |row| {
-            serde_json::Serializer::new(&mut *out).collect_map(fields(row, true))?;
+            let told = serde_json::Serializer::new(&mut *out).collect_map(fields(row, true));
+            // As the plain error that it is: a reader that left is no fault.
+            told.map_err(io::Error::from)?;
             Ok(out.write_all(b"\n")?)
         })?,
     }
@@ -68,12 +74,18 @@ fn each(
 fn csv(ledger: &LedgerFile, between: Between, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(out);
     // Also where there is nothing to write: whoever reads it knows the columns.
-    table.write_record(fields(&Row::default(), false).iter().map(|(name, _)| *name))?;
+    table.write_record(fields(&Row::default(), false).iter().map(|(name, _)| *name)).map_err(plain)?;
     each(ledger, between, |row| {
         let cells = fields(row, false);
-        Ok(table.write_record(cells.iter().map(|(_, cell)| cell_text(cell).into_owned()))?)
+        table.write_record(cells.iter().map(|(_, cell)| cell_text(cell).into_owned())).map_err(plain)
     })?;
     Ok(table.flush()?)
+}
+
+/// An error of the output as the plain error that it is: a reader that left is no fault.
+fn plain(error: csv::Error) -> anyhow::Error {
+    let text = error.to_string();
+    if let csv::ErrorKind::Io(error) = error.into_kind() { error.into() } else { anyhow::anyhow!(text) }
 }
 
 /// A receipt's columns in order; `nested`: lists as lists, and not as the texts in the file.

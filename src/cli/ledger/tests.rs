@@ -155,6 +155,33 @@ async fn an_export_goes_on_from_page_to_page() {
     assert!(ledger_.stop().await);
 }
 
+/// Somebody who reads a little and leaves, such as `head`.
+struct Leaves(usize);
+
+impl Write for Leaves {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = bytes.len().min(self.0);
+        self.0 -= n;
+        if n == 0 { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(n) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_is_no_fault() {
+    let (_folder, file) = filled().await;
+    let file = file.to_str().expect("a name");
+    for format in ["csv", "jsonl"] {
+        let words = ["ledger", "export", "--since", "2026-11-01", "--format", format, "--file", file];
+        let line = Line::try_parse_from(words).expect("words");
+        let error = run(&line.command, &mut Leaves(100)).expect_err("it left");
+        assert!(crate::cli::is_broken_pipe(&error), "{format}: {error}");
+    }
+}
+
 fn bill(file: &Path, by: &str) -> (Vec<(Option<String>, u64, u64)>, serde_json::Value) {
     let words = ["report", "--by", by, "--since", "2026-11-01", "--format", "json"];
     let report: serde_json::Value = serde_json::from_str(&ledger(file, &words)).expect("JSON");

@@ -51,7 +51,7 @@ async fn what_a_full_disk_held_up_is_written_once_when_there_is_room() {
         told += 1;
     }
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let state = ledger.state();
     assert_eq!((state.failing_since, state.queued, state.dropped), (None, 0, 0));
     assert_eq!(state.written, told);
@@ -77,7 +77,7 @@ async fn a_full_buffer_drops_and_counts_when_it_fails_open() {
     assert!(state.queued <= 51, "{}", state.queued);
     assert!(state.dropped > 100 && state.unrecorded > 100, "{state:?}");
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(ledger.state().written + ledger.state().dropped, told);
     audit(&params.file);
 }
@@ -105,7 +105,7 @@ async fn a_full_buffer_refuses_when_it_fails_closed_and_who_was_let_in_has_a_rec
     }
     assert_eq!(ledger.state().dropped, 0);
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let sql = "SELECT count(*) FROM receipts WHERE outcome = 'ok'";
     assert_eq!(figure(&params.file, sql), let_in.len() as i64);
     audit(&params.file);
@@ -123,7 +123,7 @@ async fn nobody_starts_unrecorded_when_it_fails_closed() {
     // The refusal leaves its receipt like any other request's.
     ledger.close(receipt(id, &key, 0), Vec::new());
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
     assert_eq!(figure(&params.file, &format!("SELECT count(*) FROM receipts WHERE id = '{id}'")), 1);
 }
@@ -142,6 +142,7 @@ async fn a_disk_that_hangs_holds_nobody_up() {
         assert_eq!(ledger.begin_durably(opening(durable, &key, Vec::new())).await, told);
         ledger.close(receipt(quick, &key, 1), vec![charged("ann", 1)]);
         ledger.close(receipt(durable, &key, 1), vec![charged("ann", 1)]);
+        assert_eq!(ledger.state().late, 1);
         assert!(ledger.state().queued >= 2);
         while ledger.state().writing_since.is_none() {
             tokio::task::yield_now().await;
@@ -289,7 +290,7 @@ async fn a_real_disk_that_is_full_loses_nothing_either() {
     assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     let told = until_failing(&ledger).await;
     fs::remove_file(&ballast).expect("room again");
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert!(ledger.stop().await);
     assert_eq!(figure(&params.file, "SELECT count(*) FROM receipts"), told as i64);
     audit(&params.file);

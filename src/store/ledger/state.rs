@@ -20,6 +20,9 @@ pub struct LedgerState {
     /// Open records that were left out because the buffer was full: nobody knew of those requests, had the
     /// gateway died while they ran.
     pub unrecorded: u64,
+    /// Requests with a budget whose open record was not in the file in time: they went on without it, or
+    /// were refused, by how the ledger fails.
+    pub late: u64,
     /// Commits since the start.
     pub commits: u64,
     /// Since when nothing could be written; `None`: all is well.
