@@ -26,6 +26,9 @@ impl Endpoint {
     #[must_use]
     pub fn shares(&self, now: Moment) -> (DomainName, Vec<ClassShare>) {
         let domain = self.rate_domain();
+        if self.caller_pays() {
+            return (domain.name().clone(), Vec::new());
+        }
         let shares = domain.used().map(|(class, gate)| ClassShare {
             class: self.class_name(class),
             cools_for: gate.open_until(now).map_or(Duration::ZERO, |until| now.until(until)),

@@ -42,6 +42,10 @@ async fn contract(one: &dyn Documents, two: &dyn Documents) {
     ];
     assert_eq!(texts(one).await, all);
     assert_eq!(texts(two).await, all, "in the same order");
+    changes_are_seen(one, two, filled).await;
+}
+
+async fn changes_are_seen(one: &dyn Documents, two: &dyn Documents, filled: u64) {
     one.put("key", "k_10", "changed").await.unwrap();
     assert!(two.version().await.unwrap() > filled, "replacing raises the version");
     assert_eq!(texts(two).await[0], text("key", "k_10", "changed"));

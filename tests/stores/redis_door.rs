@@ -30,6 +30,7 @@ async fn over_tls_as_a_user_that_may_touch_our_keys_alone() {
     let redis = Redis::start_locked();
     let counters = counters(&locked(&redis, "let-me-in"));
     counters.beat().await.unwrap();
+    counters.raise(&[]).await.unwrap();
     contract::all(Arc::new(counters)).await.unwrap();
 }
 

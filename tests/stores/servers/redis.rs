@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 use warmkey::{
     store::{
-        counters::redis::RedisCounters,
+        counters::{Counters, redis::RedisCounters},
         redis::{Link, RedisParams},
     },
     types::Secret,
@@ -96,7 +96,7 @@ impl Redis {
         }
     }
 
-    /// A gateway's counters, with their first beat.
+    /// A gateway's counters, with their first beat and a ledger that knows of nothing.
     pub async fn counters(&self) -> Arc<RedisCounters> {
         self.counters_with(&self.params()).await
     }
@@ -104,7 +104,8 @@ impl Redis {
     pub async fn counters_with(&self, params: &RedisParams) -> Arc<RedisCounters> {
         let link = Arc::new(Link::new(params).expect("an address"));
         let counters = Arc::new(RedisCounters::new(link, params));
-        counters.beat().await.expect("a server");
+        assert!(counters.beat().await.expect("a server").forgot, "they have only just met");
+        counters.raise(&[]).await.expect("a server");
         counters
     }
 

@@ -2,7 +2,7 @@
 --
 -- KEYS: the gateways, the epoch.
 -- ARGV: gateway, how long one lives without a beat (ms), how many records to charge at most, what sets
---       of records begin with, the epoch to begin where there is none ('': somebody else does).
+--       of records begin with.
 -- Returns  epoch ('': the server has lost its memory), records charged, gateways alive
 local gateways, me, begins = KEYS[1], ARGV[1], ARGV[4]
 local ttl = tonumber(ARGV[2])
@@ -49,9 +49,4 @@ for _, dead in ipairs(redis.call('ZRANGEBYSCORE', gateways, '-inf', text(now_ms 
     if redis.call('EXISTS', held) == 0 then redis.call('ZREM', gateways, dead) end
 end
 
-local epoch = redis.call('GET', KEYS[2])
-if not epoch and ARGV[5] ~= '' then
-    redis.call('SET', KEYS[2], ARGV[5])
-    epoch = ARGV[5]
-end
-return { epoch or '', charged, redis.call('ZCARD', gateways) }
+return { redis.call('GET', KEYS[2]) or '', charged, redis.call('ZCARD', gateways) }

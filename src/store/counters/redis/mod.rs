@@ -8,8 +8,8 @@
 //! the server lost its memory, and then the ledger raises what was spent.
 //!
 //! *Invariant:* a call whose answer did not come is delivered again until one does, and being delivered
-//! twice does nothing. *Invariant:* after the server has lost its memory nothing is reserved there until
-//! the ledger has spoken ([`Counters::raise`]).
+//! twice does nothing. *Invariant:* at the start, and after the server has lost its memory, nothing is
+//! reserved there until the ledger has spoken ([`Counters::raise`]).
 //!
 //! Trap: numbers in Lua are doubles. Amounts are passed and added as text, so they are exact up to
 //! 2^63; comparisons are exact up to 2^53, nine million dollars, and off by a billionth of a cent there.
@@ -57,7 +57,8 @@ pub struct Beat {
     pub charged: u64,
     /// Gateways that live, this one with them.
     pub gateways: u64,
-    /// The server has lost its memory: [`Counters::raise`] must tell it what was spent.
+    /// The server has lost its memory, or we have only just met it: [`Counters::raise`] must tell it what
+    /// was spent before anything is reserved.
     pub forgot: bool,
 }
 
@@ -69,7 +70,7 @@ pub struct RedisCounters {
     ledger: String,
     /// Who we are to the server. Another name when too much could not be delivered.
     gateway: ArcSwap<String>,
-    /// Which memory of the server's we have spoken to; empty before the first.
+    /// Which memory of the server's the ledger has spoken to; empty before the first.
     epoch: ArcSwap<String>,
     tokens: AtomicU64,
     late: Mutex<Undelivered>,
@@ -79,7 +80,8 @@ pub struct RedisCounters {
 }
 
 impl RedisCounters {
-    /// Counters over `link`. Nothing is asked yet: [`Self::beat`] comes first.
+    /// Counters over `link`. Nothing is asked yet: [`Self::beat`] comes first, then
+    /// [`Counters::raise`].
     #[must_use]
     pub fn new(link: Arc<Link>, params: &RedisParams) -> Self {
         Self {
@@ -109,12 +111,9 @@ impl RedisCounters {
         let mut call = self.scripts.beat.call(2);
         call.arg(names.gateways()).arg(names.epoch());
         call.arg(self.gateway.load().as_str()).arg(millis(TTL)).arg(CHARGED_AT_ONCE).arg(names.held());
-        // Who has never spoken to a server cannot tell that it forgot anything.
-        call.arg(if known.is_empty() { fresh() } else { String::new() });
         let (epoch, charged, gateways) = call::beat(self.link.run(&self.scripts.beat, &call).await?)?;
-        if known.is_empty() {
-            self.epoch.store(Arc::new(epoch));
-        } else if *known != *epoch {
+        // Before the ledger has spoken there is none that we know.
+        if known.is_empty() || *known != *epoch {
             self.forgot.store(true, Ordering::Release);
         }
         self.deliver().await?;
