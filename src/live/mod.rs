@@ -24,8 +24,8 @@ pub use fleet::{Fleet, FleetPostgres, FleetRedis, PostgresState, RedisState};
 pub use flights::{Flight, Flights};
 pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
 pub use keys::{
-    BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeysState, LevelEntry,
-    LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
+    BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeyView, KeysState,
+    LevelEntry, LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
 };
 pub use turn::KeptTurn;
 

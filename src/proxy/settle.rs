@@ -142,9 +142,7 @@ fn note(x: &mut Exchange, r: &Receipt) {
 fn pay(x: &mut Exchange, usage: &Usage, charge: Option<NanoUsd>, now: Moment) -> (Vec<Charged>, Flags) {
     let Some(permit) = x.permit.take() else { return (Vec::new(), Flags::default()) };
     let (reserved, over_soft_budget) = (permit.reserved(), permit.is_over_soft_budget());
-    // Nothing used costs nothing, whatever the price would be.
-    let nothing = (*usage == Usage::default()).then_some(NanoUsd(0));
-    let charged = permit.settle(usage, charge.or(nothing), now);
+    let charged = permit.settle(usage, charge, now);
     let held = |one: &Charged| reserved.iter().find(|held| held.id == one.id).map_or(0, |held| held.amount);
     let overshoot = charged.iter().any(|one| one.amount > held(one));
     (charged, Flags { over_soft_budget, overshoot })
@@ -164,10 +162,10 @@ fn usage(x: &Exchange, outcome: Outcome) -> (Usage, bool) {
 }
 
 fn charge(x: &Exchange, usage: &Usage) -> Option<NanoUsd> {
-    let model = x.upstream_model.as_ref()?;
     if *usage == Usage::default() {
         return Some(NanoUsd(0));
     }
+    let model = x.upstream_model.as_ref()?;
     let charge = x.snapshot.prices.charge(model.as_str(), usage);
     if charge.is_none() {
         Metrics::global().no_price(x.model.as_ref().map_or("none", |label| label.as_str()));

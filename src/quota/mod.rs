@@ -31,6 +31,7 @@ mod pricing;
 mod refusal;
 mod shared;
 mod stream;
+mod uncounted;
 mod view;
 
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use permit::Permit;
 pub use refusal::{Refusal, What, Why};
 pub use shared::SharedState;
 pub use stream::Flow;
+pub use uncounted::Uncounted;
 pub use view::{CounterView, Figure, Figures};
 
 use self::{alerts::Alerts, plans::Plans, shared::Shared};

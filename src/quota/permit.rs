@@ -217,12 +217,12 @@ impl Permit {
         } else {
             Vec::new()
         };
-        let lines: Vec<Arc<Line>> = held.into_iter().map(|held| held.line).collect();
         let quota = &self.quota;
         let Some(lease) = self.lease.take() else {
-            quota.tell(&lines, &settlements, &standings);
+            quota.tell(held.iter().map(|held| &held.line), &settlements, &standings);
             return charged;
         };
+        let lines: Vec<Arc<Line>> = held.into_iter().map(|held| held.line).collect();
         let second = lease.second;
         let remote: Vec<Settlement> =
             settlements.iter().map(|one| Settlement { second, ..one.clone() }).collect();
@@ -237,7 +237,7 @@ impl Permit {
                     .collect();
                 quota.memory.raise(&known);
             }
-            quota.tell(&lines, &settlements, shared.as_deref().unwrap_or(&standings));
+            quota.tell(lines.iter(), &settlements, shared.as_deref().unwrap_or(&standings));
         });
         charged
     }

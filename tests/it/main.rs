@@ -24,6 +24,7 @@ mod explain;
 mod faults;
 mod fleet;
 mod forensics;
+mod keys;
 mod ledger;
 mod limits;
 mod lockstep;

@@ -18,6 +18,7 @@ mod problem;
 mod stored;
 mod table;
 mod token;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use list::{Entry, Filter};
 pub use problem::Problem;
 pub use stored::Facts;
 pub use token::{Minted, mint, well_formed};
+pub use view::KeyView;
 
 use crate::{
     clock::{self, UnixTime},

@@ -274,3 +274,25 @@ fn a_spent_budget_is_heard_of_before_a_limit_that_would_pass() {
     let _charged = desk.granted().settle(&used(1, 1), Some(NanoUsd(CENT)), desk.now);
     assert_eq!(desk.denied().what, DAY);
 }
+
+#[test]
+fn a_budget_that_is_given_at_noon_knows_the_morning() {
+    let mut levels = Levels::default();
+    levels.models.insert("sonnet".into(), vec![usd(DOLLAR, Period::Week)]);
+    let mut desk = Desk::with(budgeted(&[usd(DOLLAR, Period::Day)]), levels);
+    let _charged = desk.granted().settle(&used(1, 1), Some(NanoUsd(CENT)), desk.now);
+    assert_eq!(desk.quota.uncounted(&[Arc::clone(&desk.key)], desk.unix()), []);
+    desk.key = budgeted(&[usd(DOLLAR, Period::Day), tokens(9_000, Period::Month)]);
+    let new = desk.quota.uncounted(&[Arc::clone(&desk.key)], desk.unix());
+    assert_eq!(new.len(), 1);
+    let one = new[0].clone();
+    assert_eq!(
+        (&one.scope, one.unit, one.since.0.as_secs()),
+        (&Scope::Key("ci".into()), Unit::Tokens, 1_793_491_200)
+    );
+    // Somebody is charged before the ledger has answered, which knows of it then.
+    let _charged = desk.granted().settle(&used(1, 1), Some(NanoUsd(CENT)), desk.now);
+    desk.quota.restore(&[one.spent(5_002)]);
+    assert_eq!(desk.stands(What::Tokens(Period::Month)), (5_002, 5_002));
+    assert_eq!(desk.stands(DAY), (2 * CENT, 2 * CENT));
+}

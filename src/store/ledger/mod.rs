@@ -60,7 +60,7 @@ pub struct LedgerParams {
     pub file: PathBuf,
     /// When it cannot be written.
     pub when_full: WhenFull,
-    /// Entries that wait for the disk, at most; about 1 KB each.
+    /// Entries that wait for the disk, at most; about 1 KB each. A receipt in the file takes some 750 bytes.
     pub buffer: usize,
     /// Receipts older than this are deleted; `None`: never.
     pub keep: Option<Duration>,

@@ -24,7 +24,7 @@ use crate::{
 
 impl Ledger {
     /// Opens or creates the ledger, checks it, closes what a gateway before this one left open, and starts the
-    /// thread that writes. Blocks on the disk: about a second for each gigabyte, up to one.
+    /// thread that writes. Blocks on the disk: for the check, about a second at most.
     ///
     /// # Errors
     ///

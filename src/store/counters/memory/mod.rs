@@ -188,6 +188,12 @@ impl Memory {
             .collect()
     }
 
+    /// Whether anything was ever counted in it, as far as it is not forgotten.
+    #[must_use]
+    pub fn knows(&self, id: &CounterId) -> bool {
+        self.table.lock().knows(id)
+    }
+
     /// Everything that is spent, of every budget.
     #[must_use]
     pub fn spent(&self) -> Vec<(CounterId, u64)> {

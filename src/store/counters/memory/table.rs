@@ -90,6 +90,10 @@ impl Table {
         self.index.len() + new <= self.cap
     }
 
+    pub(super) fn knows(&self, id: &CounterId) -> bool {
+        self.index.contains_key(id)
+    }
+
     /// The slot of a counter that counts by this rule.
     pub(super) fn find(&self, id: &CounterId, rule: Rule) -> Option<u32> {
         let slot = *self.index.get(id)?;
