@@ -3,7 +3,7 @@
 //! While the file cannot be written the batch is kept and tried again, ever more slowly, and the queue
 //! fills behind it. The invariant: a batch leaves the thread's hands committed, or with the process.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 
@@ -37,6 +37,13 @@ pub(super) struct Writer {
     recover: bool,
     swept: Moment,
     steady: Steady,
+    /// Which file it is, whatever it is called.
+    identity: Option<(u64, u64)>,
+}
+
+/// The file that this name stands for now.
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    fs::metadata(file).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Whether the wall clock can be believed: it went as the monotonic one did for an hour. A clock that jumps
@@ -67,7 +74,8 @@ impl Steady {
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, db: Connection, lock: FileLock, recover: bool) -> Self {
         let steady = Steady::new(clock::now(), clock::unix_now());
-        Self { shared, db, lock, recover, swept: Moment::ZERO, steady }
+        let identity = identity(&shared.params.file);
+        Self { shared, db, lock, recover, swept: Moment::ZERO, steady, identity }
     }
 
     /// Runs until the ledger is stopped.
@@ -139,7 +147,12 @@ impl Writer {
             };
             Some(written)
         };
+        let lost = identity(&self.shared.params.file) != self.identity;
         let mut queue = self.shared.queue.lock();
+        queue.state.lost &= lost;
+        if lost && !std::mem::replace(&mut queue.state.lost, lost) {
+            tracing::error!(file = %self.shared.params.file.display(), "the ledger was moved or deleted; what is written now is lost with the process: restart the gateway");
+        }
         queue.in_work = 0;
         queue.state.writing_since = None;
         let mut known = Vec::new();
