@@ -21,6 +21,7 @@ mod record;
 mod report;
 mod row;
 mod state;
+mod steady;
 mod table;
 mod writer;
 
