@@ -63,15 +63,15 @@ pub(super) fn refresh(live: &Live, now: Moment) {
 fn refresh_ledger(live: &Live, metrics: &Metrics) {
     let Some(state) = live.ledger.as_ref().map(Ledger::state) else { return };
     let level = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    metrics.ledger_queued.set(level(state.queued as u64));
-    metrics.ledger_dropped.set(level(state.dropped));
-    metrics.ledger_written.set(level(state.written));
-    metrics.ledger_failing.set(i64::from(!state.well()));
+    metrics.spending.ledger_queued.set(level(state.queued as u64));
+    metrics.spending.ledger_dropped.set(level(state.dropped));
+    metrics.spending.ledger_written.set(level(state.written));
+    metrics.spending.ledger_failing.set(i64::from(!state.well()));
 }
 
 /// Of what is named in settings: keys, sessions and the like are for `/api` and the ledger.
 fn refresh_budgets(live: &Live, metrics: &Metrics, now: Moment) {
-    metrics.budget_used.reset();
+    metrics.spending.budget_used.reset();
     let (levels, at) = (live.keys.levels(), clock::unix_now());
     let scopes = levels
         .organisations
@@ -87,7 +87,7 @@ fn refresh_budgets(live: &Live, metrics: &Metrics, now: Moment) {
     for (scope, name) in scopes.take(LEVELS) {
         for view in live.quota.view(&scope, now, at).iter().filter(|view| view.what.is_budget()) {
             let labels = [scope.level(), name.as_str(), view.what.label()];
-            metrics.budget_used.with_label_values(&labels).set(share(view.used, view.limit.max(1)));
+            metrics.spending.budget_used.with_label_values(&labels).set(share(view.used, view.limit.max(1)));
         }
     }
 }

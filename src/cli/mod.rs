@@ -10,6 +10,7 @@ mod endpoint;
 mod http;
 mod import;
 mod key;
+mod ledger;
 mod prices;
 mod replay;
 mod serve;
@@ -59,6 +60,9 @@ enum Command {
     /// Turn another gateway's configuration into ours
     #[command(subcommand)]
     Import(import::Command),
+    /// What was spent: every receipt, or one bill
+    #[command(subcommand)]
+    Ledger(ledger::Command),
 }
 
 /// Reads the command line, runs the command, and says how it went.
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Prices(command) => prices::run(&command, &crate::config::ThisHost, out),
         Command::Connect(args) => asynchronous(connect::run(&args, out)),
         Command::Import(command) => import::run(&command, out),
+        Command::Ledger(command) => ledger::run(&command, out),
     };
     match result.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {
         Ok(code) => code,

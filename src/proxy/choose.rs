@@ -22,6 +22,9 @@ use crate::{
 /// Lost races for a slot before we stop believing that it will work out.
 const RACES: u32 = 16;
 
+/// Seconds after which it is worth asking an account again whose budget was only reserved.
+const RESERVED: u32 = 5;
+
 /// Where a try goes.
 pub(crate) struct Choice {
     /// The endpoint.
@@ -143,11 +146,14 @@ async fn decide(
                     choosing.on_time(policy, &ask, clock::now())
                 }
             }
-            Decision::Deny { reason: Reason::NoEndpoint, retry_after } if are_spent(x, wish) => {
-                return Err(NoChoice::Denied(spent(Some(retry_after))));
-            }
             Decision::Deny { reason, retry_after } => {
-                return Err(NoChoice::Denied(deny(reason, retry_after)));
+                return Err(NoChoice::Denied(match are_spent(x, wish, tried) {
+                    Some(for_good) if reason == Reason::NoEndpoint => {
+                        // What is reserved there may come back.
+                        spent(Some(if for_good { retry_after } else { RESERVED }))
+                    }
+                    Some(_) | None => deny(reason, retry_after),
+                }));
             }
         };
     }
@@ -160,15 +166,22 @@ fn maker(snapshot: &Snapshot, session: SessionKey) -> Option<DomainName> {
     Some(snapshot.pool.endpoint(home.endpoint.as_str())?.rate_domain().name().clone())
 }
 
-/// Whether what may be spent is spent at every account that could serve it.
-fn are_spent(x: &Exchange, wish: &Wish<'_>) -> bool {
+/// Whether what may be spent is spent at every account that could serve it; or does not suffice for this
+/// request (`Some(false)`).
+fn are_spent(x: &Exchange, wish: &Wish<'_>, tried: &[Tried]) -> Option<bool> {
     let now = clock::now();
     let is_meant = |endpoint: &&Arc<Endpoint>| {
         access::allows(x, endpoint) && wish.pin.is_none_or(|pin| pin == endpoint.name())
     };
-    let mut meant = wish.model.endpoints.iter().filter(is_meant).peekable();
-    meant.peek().is_some()
-        && meant.all(|one| matches!(one.availability(wish.lane, now), Availability::Spent { .. }))
+    let mut for_good = None;
+    for one in wish.model.endpoints.iter().filter(is_meant) {
+        let is_spent = matches!(one.availability(wish.lane, now), Availability::Spent { .. });
+        if !is_spent && !tried.iter().any(|tried| tried.unaffordable && tried.endpoint == *one.name()) {
+            return None;
+        }
+        for_good = Some(for_good.unwrap_or(true) && is_spent);
+    }
+    for_good
 }
 
 /// What may be spent is spent. It is worth coming back only where the period is about to end.

@@ -10,6 +10,7 @@ use crate::{
     clock::{self, Moment, UnixTime},
     live::Live,
     quota::Refusal,
+    routing::Tried,
     snapshot::Snapshot,
     telemetry::Metrics,
     types::Scope,
@@ -38,33 +39,37 @@ pub(crate) fn hear(snapshot: &Snapshot, slot: &mut Slot, headers: &HeaderMap) {
 
 /// So little of a budget counts as nothing left: what follows would be refused one by one.
 const LEFT_OVER: u64 = 100;
-/// For how long an account is left alone whose budget is only reserved.
-const RESERVED: Duration = Duration::from_secs(1);
 /// A budget without periods ends when an operator raises it.
 const FOR_GOOD: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
-/// What may be spent at an account, or at its provider, has no room: closes it to everybody until the
-/// period ends. Where all but a reservation is left, or this request was too large for what is left, for
-/// a moment only.
-pub(crate) fn spent(x: &Exchange, endpoint: &Arc<Endpoint>, refusal: &Refusal, now: Moment, at: UnixTime) {
+/// What may be spent at an account, or at its provider, has no room for a request. Closes it to everybody
+/// until the period ends, if next to nothing is left: what is only reserved comes back, and one large
+/// request says nothing of others. Returns who cannot take this request.
+pub(crate) fn spent(
+    x: &Exchange,
+    endpoint: &Arc<Endpoint>,
+    refusal: &Refusal,
+    now: Moment,
+    at: UnixTime,
+) -> Vec<Tried> {
     let views = x.live.quota.view(&refusal.scope, now, at);
     let known = views.iter().find(|view| view.what == refusal.what).map_or(refusal.used, |view| view.spent);
     let left = refusal.limit.saturating_sub(known);
     let for_good = left <= refusal.limit / LEFT_OVER;
-    let span = match refusal.resets_at {
-        _ if !for_good => RESERVED,
-        Some(resets) => resets.0.saturating_sub(at.0).max(RESERVED),
-        None => FOR_GOOD,
-    };
+    let span = refusal.resets_at.map_or(FOR_GOOD, |resets| resets.0.saturating_sub(at.0));
     let all_of_it = matches!(refusal.scope, Scope::Provider(_));
-    for other in x.snapshot.pool.endpoints() {
-        let is_meant = other.name() == endpoint.name()
-            || (all_of_it && other.provider().params.name == endpoint.provider().params.name);
-        if is_meant && other.close_spent(now + span, now) && for_good {
+    let is_meant = |other: &&Arc<Endpoint>| {
+        other.name() == endpoint.name()
+            || (all_of_it && other.provider().params.name == endpoint.provider().params.name)
+    };
+    let meant: Vec<_> = x.snapshot.pool.endpoints().iter().filter(is_meant).collect();
+    for other in meant.iter().filter(|_| for_good) {
+        if other.close_spent(now + span, now) {
             let (endpoint, budget, seconds) = (other.name(), refusal.what.label(), span.as_secs());
             tracing::warn!(%endpoint, budget, seconds, "what may be spent there is spent; closed until then");
         }
     }
+    meant.into_iter().map(|other| Tried::unaffordable(other)).collect()
 }
 
 /// Logs the effect of a failure, and asks for the check that it wants.

@@ -40,7 +40,7 @@ pub(crate) async fn open(x: &mut Exchange) -> Result<(), Denial> {
         return Ok(());
     };
     let reserved = permit.reserved();
-    let has_budget = !reserved.is_empty();
+    let has_budget = permit.has_budgets();
     let estimate = claim.estimate(&Usage::default(), 0);
     let charge = claim.rates.map(|rates| rates.charge(&estimate));
     let record = OpenRecord {

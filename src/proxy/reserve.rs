@@ -14,10 +14,11 @@
 
 use std::sync::Arc;
 
-use super::{admit::Admitted, denial::Denial, exchange::Exchange, journal};
+use super::{admit::Admitted, cooling, denial::Denial, exchange::Exchange, journal};
 use crate::{
     clock,
     quota::{Ask, Refusal},
+    routing::Tried,
     types::{ModelName, NanoUsd, Operation, Rates, SessionKey, TenantId, Usage, VirtualKey},
     upstream::Endpoint,
 };
@@ -152,22 +153,21 @@ pub(crate) async fn keep_alive(x: &mut Exchange, input: u64, endpoint: &Arc<Endp
         Err(_) => return false,
     }
     x.claim = Some(claim);
-    bind(x, endpoint).await.is_ok()
+    matches!(bind(x, endpoint).await, Ok(out) if out.is_empty())
 }
 
 /// Takes from the budgets of a provider and an account, right before something goes there. Where they have
-/// no room the account is closed to everybody, for as long as it takes.
-pub(crate) async fn bind(x: &mut Exchange, endpoint: &Arc<Endpoint>) -> Result<(), Box<Refusal>> {
+/// no room another account may be asked: says which ones are out of the question then.
+pub(crate) async fn bind(x: &mut Exchange, endpoint: &Arc<Endpoint>) -> Result<Vec<Tried>, Denial> {
     let rates = x.claim.as_ref().and_then(|claim| claim.rates);
-    let Some(permit) = &mut x.permit else { return Ok(()) };
+    let Some(permit) = &mut x.permit else { return Ok(Vec::new()) };
     let (now, at) = (clock::now(), clock::unix_now());
     let provider = &endpoint.provider().params.name;
     match permit.bind(provider, endpoint.name(), rates, now, at).await {
-        Ok(()) => Ok(()),
-        Err(refusal) => {
-            super::cooling::spent(x, endpoint, &refusal, now, at);
-            Err(Box::new(refusal))
-        }
+        Ok(()) => Ok(Vec::new()),
+        Err(refusal) if refusal.is_upstream() => Ok(cooling::spent(x, endpoint, &refusal, now, at)),
+        // It is dearer there than it was admitted at, and the caller has no more.
+        Err(refusal) => Err(refused(x, refusal)),
     }
 }
 

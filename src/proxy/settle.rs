@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::{denial, exchange::Exchange, keepalive, reserve};
 use crate::{
-    clock,
+    clock::{self, Moment},
     live::Decided,
     routing::{InputFacts, TurnFacts},
     session::{self, Verdict},
+    store::counters::Charged,
     telemetry::Metrics,
     types::{
         CacheBreak, Family, Flags, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey,
@@ -51,14 +52,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         ticket.over(usage.output, now);
     }
     keepalive::after_turn(x, outcome, &usage);
-    let charged = x
-        .permit
-        .take()
-        .map(|permit| {
-            let nothing = (usage == Usage::default()).then_some(NanoUsd(0));
-            permit.settle(&usage, charge.or(nothing), now)
-        })
-        .unwrap_or_default();
+    let (charged, flags) = pay(x, &usage, charge, now);
     let receipt = Receipt {
         id: x.id,
         at: x.at,
@@ -93,7 +87,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         predicted,
         charge,
         billed: reserve::billed(x.key.as_ref(), charge),
-        flags: Flags::default(),
+        flags,
         request_bytes: x.request_bytes,
         response_bytes: x.response_bytes,
         timings: Timings {
@@ -110,7 +104,7 @@ pub(crate) fn settle(x: &mut Exchange) {
     let metrics = Metrics::global();
     metrics.book(&receipt);
     if let Some(refusal) = &x.refused {
-        metrics.refused(refusal.scope.level(), refusal.what.label());
+        metrics.spending.refused(refusal.scope.level(), refusal.what.label());
     }
     log(&receipt, x);
     note(x, &receipt);
@@ -144,6 +138,16 @@ fn note(x: &mut Exchange, r: &Receipt) {
     );
 }
 
+/// Settles what was reserved to what was used. Returns what budgets are charged.
+fn pay(x: &mut Exchange, usage: &Usage, charge: Option<NanoUsd>, now: Moment) -> (Vec<Charged>, Flags) {
+    let Some(permit) = x.permit.take() else { return (Vec::new(), Flags::default()) };
+    let (reserved, over_soft_budget) = (permit.reserved(), permit.is_over_soft_budget());
+    let charged = permit.settle(usage, charge, now);
+    let held = |one: &Charged| reserved.iter().find(|held| held.id == one.id).map_or(0, |held| held.amount);
+    let overshoot = charged.iter().any(|one| one.amount > held(one));
+    (charged, Flags { over_soft_budget, overshoot })
+}
+
 /// What to charge: the provider's figures where it gave them, else our estimate, but nothing for a
 /// request that no provider has begun to answer.
 fn usage(x: &Exchange, outcome: Outcome) -> (Usage, bool) {
@@ -158,10 +162,10 @@ fn usage(x: &Exchange, outcome: Outcome) -> (Usage, bool) {
 }
 
 fn charge(x: &Exchange, usage: &Usage) -> Option<NanoUsd> {
-    let model = x.upstream_model.as_ref()?;
     if *usage == Usage::default() {
         return Some(NanoUsd(0));
     }
+    let model = x.upstream_model.as_ref()?;
     let charge = x.snapshot.prices.charge(model.as_str(), usage);
     if charge.is_none() {
         Metrics::global().no_price(x.model.as_ref().map_or("none", |label| label.as_str()));

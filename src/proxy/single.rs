@@ -36,8 +36,10 @@ pub(crate) async fn single(
     mut payload: Payload,
     creates: Option<PinKind>,
 ) -> Ending {
-    if reserve::bind(x, endpoint).await.is_err() {
-        return Ending::Denied(choose::spent(None));
+    match reserve::bind(x, endpoint).await {
+        Ok(out) if out.is_empty() => {}
+        Ok(_) => return Ending::Denied(choose::spent(None)),
+        Err(denial) => return Ending::Denied(denial),
     }
     let started = clock::now();
     let Ok(mut slot) = endpoint.acquire(Lane::PASSTHROUGH, &Draw::untold(), started) else {

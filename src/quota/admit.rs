@@ -8,12 +8,13 @@ use super::{
     lease::Lease,
     line::{Estimate, Line},
     permit::Held,
+    plans::Found,
     pricing::Pricing,
 };
 use crate::{
     clock::{Moment, UnixTime},
     store::counters::{Counters, Reserved, Rule, Settlement, Standing, Take},
-    types::{RequestId, Scope},
+    types::RequestId,
 };
 
 /// Who is refused because others are under way is told to come back after this.
@@ -71,8 +72,8 @@ impl Quota {
 
     /// The permit as it would be, with nothing taken yet.
     fn draft(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Permit, Refusal> {
-        let (plan, session) = self.plans.find(ask.key, ask.tenant, ask.session, ask.at);
-        let model = self.plans.sheet(Scope::Model(ask.model.clone()), ask.at);
+        let Found { plan, session, model } =
+            self.plans.find(ask.key, ask.tenant, ask.session, Some(ask.model), ask.at);
         let pricing = Pricing { rates: ask.rates, markup: ask.key.map_or(1_000, |key| key.markup) };
         let lines = || {
             let sheets = session.iter().chain(&model).flat_map(|sheet| &sheet.lines);
@@ -141,8 +142,13 @@ impl Quota {
     }
 
     /// Budgets went up: whoever has to hear of it does.
-    pub(super) fn tell(&self, lines: &[Arc<Line>], settled: &[Settlement], standings: &[Standing]) {
-        for ((line, settlement), standing) in lines.iter().zip(settled).zip(standings) {
+    pub(super) fn tell<'a>(
+        &self,
+        lines: impl Iterator<Item = &'a Arc<Line>>,
+        settled: &[Settlement],
+        standings: &[Standing],
+    ) {
+        for ((line, settlement), standing) in lines.zip(settled).zip(standings) {
             let before = standing.spent.saturating_sub(settlement.actual);
             self.announce(line, self.alerts.spent(line, before, standing.spent));
         }

@@ -2,6 +2,9 @@
 //!
 //! Everything that is not waited for is done by tasks, one after the other in the order in which it
 //! was asked: a settlement never overtakes a slice that was asked for before it.
+//!
+//! Trap: whoever gives up before the first answer does not know in which second of the server's its
+//! windows were charged; what they count of it they count for their minute.
 
 use std::sync::Arc;
 
@@ -92,15 +95,11 @@ impl Lease {
         }
         let by = self.by;
         self.then(move |shared| async move {
-            if !shared.answers() {
-                shared.keep(by, settlements);
-                return told(None);
-            }
+            // Whether it answers or not: the engine delivers it when it can.
             match shared.engine.settle(by, &settlements).await {
                 Ok(standings) => told(Some(standings)),
                 Err(down) => {
                     shared.failed(&down, now);
-                    shared.keep(by, settlements);
                     told(None);
                 }
             }

@@ -21,6 +21,7 @@
 mod admit;
 mod alerts;
 mod ask;
+mod bind;
 mod lease;
 mod line;
 mod permit;
@@ -29,6 +30,8 @@ mod plans;
 mod pricing;
 mod refusal;
 mod shared;
+mod stream;
+mod uncounted;
 mod view;
 
 #[cfg(test)]
@@ -38,9 +41,11 @@ use std::sync::Arc;
 
 pub use alerts::Alert;
 pub use ask::{Ask, QuotaParams};
-pub use permit::{Flow, Permit};
+pub use permit::Permit;
 pub use refusal::{Refusal, What, Why};
 pub use shared::SharedState;
+pub use stream::Flow;
+pub use uncounted::Uncounted;
 pub use view::{CounterView, Figure, Figures};
 
 use self::{alerts::Alerts, plans::Plans, shared::Shared};
@@ -66,7 +71,7 @@ impl Quota {
         Self {
             params,
             plans: Plans::default(),
-            shared: shared.map(|engine| Arc::new(Shared::new(engine, Arc::clone(&memory)))),
+            shared: shared.map(|engine| Arc::new(Shared::new(engine))),
             memory,
             alerts: Arc::default(),
         }

@@ -11,12 +11,11 @@ use super::{
 use crate::{
     clock::UnixTime,
     store::counters::CounterId,
-    types::{Allowance, Budget, Limits, Period, Scope, SessionKey, Span, Unit, VirtualKey},
+    types::{Allowance, Budget, Limits, Scope, SessionKey, Span, Unit, VirtualKey},
 };
 
-/// A session is forgotten so long after it was last heard of, or up to a month later: what it spent
-/// in all, and its turns, begin anew then.
-const SESSION_KEPT: u64 = 31 * 86_400;
+/// The end of what has none.
+const END: UnixTime = UnixTime(Duration::from_secs(u64::MAX));
 
 /// The lines of one scope.
 #[derive(Debug)]
@@ -109,8 +108,6 @@ impl Sheet {
         let scope = Scope::Session(key);
         let mut sheet = Self::new(&scope, &session.limits, &session.budgets, at);
         if let Some(turns) = session.limits.turns {
-            let span = kept_session(at);
-            sheet.valid = within(&sheet.valid, &span.valid);
             sheet.lines.push(Arc::new(Line {
                 id: CounterId(format!("b/{}/turns/total/0", scope_name(&scope)).into()),
                 scope,
@@ -118,7 +115,7 @@ impl Sheet {
                 counts: Counts::Turn,
                 limit: turns,
                 soft: false,
-                until: span.until,
+                until: END,
             }));
         }
         sheet
@@ -126,13 +123,7 @@ impl Sheet {
 
     fn budget(&mut self, scope: &Scope, name: &str, budget: &Budget, at: UnixTime) {
         let Span { from, until } = budget.per.at(at);
-        let mut end = UnixTime(Duration::from_secs(until));
-        let mut valid = from..until;
-        if budget.per == Period::Total && matches!(scope, Scope::Session(_)) {
-            let kept = kept_session(at);
-            (end, valid) = (kept.until, kept.valid);
-        }
-        self.valid = within(&self.valid, &valid);
+        self.valid = within(&self.valid, &(from..until));
         let counts = match (budget.unit, scope) {
             (Unit::Tokens, _) => Counts::All,
             (Unit::Usd, Scope::Provider(_) | Scope::Endpoint(_)) => Counts::Plain,
@@ -154,7 +145,7 @@ impl Sheet {
             counts,
             limit: budget.amount,
             soft: budget.soft,
-            until: end,
+            until: UnixTime(Duration::from_secs(until)),
         }));
     }
 
@@ -205,22 +196,6 @@ impl Plan {
         // the budget is spent.
         plan.lines.sort_by_key(|line| !line.is_charged());
         plan
-    }
-}
-
-struct Kept {
-    until: UnixTime,
-    valid: Range<u64>,
-}
-
-/// Until when a session is remembered: a whole month at a time, so that the end does not move with
-/// every request.
-fn kept_session(at: UnixTime) -> Kept {
-    let then = UnixTime(at.0.saturating_add(Duration::from_secs(SESSION_KEPT)));
-    let Span { from, until } = Period::Month.at(then);
-    Kept {
-        until: UnixTime(Duration::from_secs(until)),
-        valid: from.saturating_sub(SESSION_KEPT)..until - SESSION_KEPT,
     }
 }
 

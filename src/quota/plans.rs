@@ -5,10 +5,13 @@ use std::{num::NonZeroUsize, sync::Arc};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::plan::{Plan, Session, Sheet};
+use super::{
+    line::Line,
+    plan::{Plan, Session, Sheet},
+};
 use crate::{
     clock::UnixTime,
-    types::{Allowance, Levels, Limits, Scope, SessionKey, TenantId, VirtualKey},
+    types::{Allowance, Levels, Limits, ModelName, Scope, SessionKey, TenantId, VirtualKey},
 };
 
 /// Plans of keys that are kept.
@@ -21,6 +24,13 @@ const SESSIONS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 type Kept<K, V> = LruCache<K, V, ahash::RandomState>;
 
 pub(super) struct Plans(Mutex<Made>);
+
+/// What a request is counted in.
+pub(super) struct Found {
+    pub(super) plan: Arc<Plan>,
+    pub(super) session: Option<Arc<Sheet>>,
+    pub(super) model: Option<Arc<Sheet>>,
+}
 
 struct Made {
     levels: Arc<Levels>,
@@ -51,25 +61,42 @@ impl Plans {
         drop(old);
     }
 
-    /// The plan of a key, or of callers without one; and the sheet of the session, where sessions are
-    /// counted.
+    /// The plan of a key, or of callers without one; the sheet of the session, where sessions are counted,
+    /// and of the model, where it has budgets.
     pub(super) fn find(
         &self,
         key: Option<&Arc<VirtualKey>>,
         tenant: &TenantId,
         session: Option<SessionKey>,
+        model: Option<&ModelName>,
         at: UnixTime,
-    ) -> (Arc<Plan>, Option<Arc<Sheet>>) {
+    ) -> Found {
         let mut made = self.0.lock();
         let plan = made.plan(key, tenant, at);
-        let sheet = session.filter(|_| !plan.session.is_free()).map(|key| made.session(key, &plan, at));
-        (plan, sheet)
+        let session = session.filter(|_| !plan.session.is_free()).map(|key| made.session(key, &plan, at));
+        let model = model.filter(|model| made.levels.models.contains_key(*model));
+        let model = model.map(|model| made.sheet(Scope::Model(model.clone()), at));
+        Found { plan, session, model }
     }
 
-    /// The sheet of a tag, a model, a provider or an endpoint; `None` when it has no budgets.
+    /// The sheet of a provider or an endpoint; `None` when it has no budgets.
     pub(super) fn sheet(&self, scope: Scope, at: UnixTime) -> Option<Arc<Sheet>> {
         let mut made = self.0.lock();
         made.has_budgets(&scope).then(|| made.sheet(scope, at))
+    }
+
+    /// The lines of every organisation, team, tag, model, provider and endpoint.
+    pub(super) fn budgets(&self, at: UnixTime) -> Vec<Arc<Line>> {
+        let mut made = self.0.lock();
+        let levels = Arc::clone(&made.levels);
+        let organisations = levels.organisations.keys().cloned().map(Scope::Organisation);
+        let teams = levels.teams.keys().cloned().map(|(organisation, team)| Scope::Team(organisation, team));
+        let tags = levels.tags.keys().cloned().map(Scope::Tag);
+        let models = levels.models.keys().cloned().map(Scope::Model);
+        let providers = levels.providers.keys().cloned().map(Scope::Provider);
+        let endpoints = levels.endpoints.keys().cloned().map(Scope::Endpoint);
+        let all = organisations.chain(teams).chain(tags).chain(models).chain(providers).chain(endpoints);
+        all.flat_map(|scope| made.sheet(scope, at).lines.clone()).collect()
     }
 
     /// The sheet of any scope but a key's and a session's.

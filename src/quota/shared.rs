@@ -2,15 +2,15 @@
 //! while they do not.
 //!
 //! After a failure they are not asked for half a second, then one, up to [`LONGEST`]: no request waits
-//! for a server that is gone. The way back is a probe beside the requests: it tells the server what
-//! is known to be spent, delivers what was settled meanwhile, and only then opens the way.
+//! for a server that is gone. The way back is a probe beside the requests, which reserves nothing: an
+//! engine that has lost its memory does not even grant that before the ledger has told it what was
+//! spent.
 //!
-//! Trap: what was asked when the server went away may have happened. Settlements are kept (up to
-//! [`UNDELIVERED`]) and delivered later; engines count them once. What is beyond that is forgotten:
-//! the ledger raises the server's budgets later, and a gateway's leases end with it.
+//! Trap: what was asked when the server went away may have happened. To find out, and to deliver what
+//! was settled meanwhile, is the engine's own matter; what a gateway let through by itself reaches it
+//! from the ledger.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,12 +18,11 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{
     clock::Moment,
-    store::counters::{Counters, Down, Memory, Settlement},
+    store::counters::{Counters, Down},
     types::RequestId,
 };
 
@@ -31,23 +30,13 @@ use crate::{
 const FIRST: Duration = Duration::from_millis(500);
 /// And at most.
 const LONGEST: Duration = Duration::from_secs(4);
-/// Settlements that are kept for it.
-const UNDELIVERED: usize = 16_384;
-/// Budgets that are raised in one call.
-const RAISED: usize = 512;
-
-/// A settlement that could not be delivered.
-type Undelivered = (RequestId, Vec<Settlement>);
-
 pub(super) struct Shared {
     pub(super) engine: Arc<dyn Counters>,
-    memory: Arc<Memory>,
     /// When it may be tried again, in nanoseconds; 0 while it answers.
     retry_at: AtomicU64,
     /// How long it is left alone the next time, in nanoseconds.
     pause: AtomicU64,
     probing: AtomicBool,
-    undelivered: Mutex<VecDeque<Undelivered>>,
 }
 
 /// The shared counters, for inspection.
@@ -55,24 +44,20 @@ pub(super) struct Shared {
 pub struct SharedState {
     /// They answer.
     pub reachable: bool,
-    /// Settlements that wait for them.
-    pub undelivered: usize,
 }
 
 impl Shared {
-    pub(super) fn new(engine: Arc<dyn Counters>, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(engine: Arc<dyn Counters>) -> Self {
         Self {
             engine,
-            memory,
             retry_at: AtomicU64::new(0),
             pause: AtomicU64::new(0),
             probing: AtomicBool::new(false),
-            undelivered: Mutex::default(),
         }
     }
 
     pub(super) fn state(&self) -> SharedState {
-        SharedState { reachable: self.answers(), undelivered: self.undelivered.lock().len() }
+        SharedState { reachable: self.answers() }
     }
 
     /// Whether it is to be asked.
@@ -108,24 +93,12 @@ impl Shared {
         }
     }
 
-    /// Keeps a settlement for later.
-    pub(super) fn keep(&self, by: RequestId, settlements: Vec<Settlement>) {
-        let mut undelivered = self.undelivered.lock();
-        if undelivered.len() < UNDELIVERED {
-            undelivered.push_back((by, settlements));
-        }
-    }
-
     async fn probe(&self, now: Moment) {
         match self.come_back().await {
             Ok(()) => {
                 self.pause.store(0, Ordering::Relaxed);
                 self.retry_at.store(0, Ordering::Release);
                 tracing::info!("shared counters answer again");
-                // What was put aside while the way was being opened.
-                if let Err(down) = self.deliver().await {
-                    self.failed(&down, now);
-                }
             }
             Err(Down(_)) => {
                 let pause = self.pause.load(Ordering::Relaxed).clamp(nanos(FIRST), nanos(LONGEST));
@@ -137,28 +110,10 @@ impl Shared {
     }
 
     async fn come_back(&self) -> Result<(), Down> {
-        // One call at least: it shows whether anybody answers.
-        self.engine.raise(&[]).await?;
-        self.deliver().await?;
-        // What we know is not more than what was spent, and may be more than the server remembers.
-        for spent in self.memory.spent().chunks(RAISED) {
-            self.engine.raise(spent).await?;
-        }
+        let by = RequestId::mint();
+        self.engine.reserve(by, &[]).await?;
+        self.engine.settle(by, &[]).await?;
         Ok(())
-    }
-
-    async fn deliver(&self) -> Result<(), Down> {
-        while let Some((by, settlements)) = self.next() {
-            if let Err(down) = self.engine.settle(by, &settlements).await {
-                self.undelivered.lock().push_front((by, settlements));
-                return Err(down);
-            }
-        }
-        Ok(())
-    }
-
-    fn next(&self) -> Option<Undelivered> {
-        self.undelivered.lock().pop_front()
     }
 }
 

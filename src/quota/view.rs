@@ -67,8 +67,8 @@ impl Quota {
     /// minute are what this gateway let through.
     #[must_use]
     pub fn view_key(&self, key: &Arc<VirtualKey>, now: Moment, at: UnixTime) -> Vec<CounterView> {
-        let (plan, _) = self.plans.find(Some(key), &key.organisation, None, at);
-        self.views(&plan.lines, None, now, at)
+        let found = self.plans.find(Some(key), &key.organisation, None, None, at);
+        self.views(&found.plan.lines, None, now, at)
     }
 
     /// Where one session of a key stands.
@@ -80,8 +80,8 @@ impl Quota {
         now: Moment,
         at: UnixTime,
     ) -> Vec<CounterView> {
-        let (_, sheet) = self.plans.find(Some(key), &key.organisation, Some(session), at);
-        sheet.map_or_else(Vec::new, |sheet| self.views(&sheet.lines, Some(session), now, at))
+        let found = self.plans.find(Some(key), &key.organisation, Some(session), None, at);
+        found.session.map_or_else(Vec::new, |sheet| self.views(&sheet.lines, Some(session), now, at))
     }
 
     /// Where an organisation, a team, a tag, a model, a provider or an endpoint stands. Of keys and

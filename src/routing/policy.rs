@@ -44,6 +44,8 @@ pub struct Tried {
     /// It answered 429: the same endpoint may be tried again once its limits allow. Any other
     /// failure rules it out for this request.
     pub rate_limited: bool,
+    /// It was not tried at all: what may be spent there has no room for this request.
+    pub unaffordable: bool,
 }
 
 impl Tried {
@@ -54,7 +56,14 @@ impl Tried {
             endpoint: endpoint.name().clone(),
             rate_domain: endpoint.rate_domain().name().clone(),
             rate_limited,
+            unaffordable: false,
         }
+    }
+
+    /// What may be spent at `endpoint` has no room for this request. It costs no retry to go elsewhere.
+    #[must_use]
+    pub fn unaffordable(endpoint: &Endpoint) -> Self {
+        Self { unaffordable: true, ..Self::new(endpoint, false) }
     }
 }
 
@@ -159,7 +168,8 @@ impl Decision {
         now: Moment,
     ) -> Self {
         let name = endpoint.name();
-        let elsewhere = !ask.tried.is_empty() && ask.tried.iter().all(|tried| tried.endpoint != *name);
+        let mut failed = ask.tried.iter().filter(|tried| !tried.unaffordable).peekable();
+        let elsewhere = failed.peek().is_some() && failed.all(|tried| tried.endpoint != *name);
         if elsewhere && !endpoint.provider().budget.withdraw(now) {
             let limited = ask.tried.last().is_some_and(|tried| tried.rate_limited);
             let reason = if limited { Reason::RateLimited } else { Reason::NoEndpoint };

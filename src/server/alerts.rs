@@ -38,7 +38,7 @@ pub(super) async fn tell(live: Arc<Live>) {
             if live.snapshot.load().alerts.webhook.is_some() {
                 if waiting.len() == QUEUE {
                     waiting.pop_front();
-                    Metrics::global().webhook("dropped");
+                    Metrics::global().spending.webhook("dropped");
                 }
                 waiting.push_back(body(&alert).to_string().into());
             }
@@ -52,7 +52,7 @@ pub(super) async fn tell(live: Arc<Live>) {
             let sent = webhook::post(url, first).await;
             match (sent, PAUSES.get(tries)) {
                 (Ok(()), _) => {
-                    Metrics::global().webhook("ok");
+                    Metrics::global().spending.webhook("ok");
                     waiting.pop_front();
                     tries = 0;
                 }
@@ -62,7 +62,7 @@ pub(super) async fn tell(live: Arc<Live>) {
                 }
                 (Err(fault), None) => {
                     tracing::error!(%fault, "the alert webhook did not take a message; given up");
-                    Metrics::global().webhook("failed");
+                    Metrics::global().spending.webhook("failed");
                     waiting.pop_front();
                     tries = 0;
                 }
@@ -80,7 +80,7 @@ fn say(alert: &Alert) {
     } else {
         tracing::info!(level, whose, budget, percent, soft, %limit, %spent, "a budget is being used up");
     }
-    Metrics::global().alerted(level, budget, percent);
+    Metrics::global().spending.alerted(level, budget, percent);
 }
 
 /// Whose budget it is, in one word.

@@ -198,9 +198,14 @@ impl<'a, 'l> Drive<'a, 'l> {
     }
 
     async fn attempt(&mut self, mut choice: Choice) -> Step {
-        if reserve::bind(self.x, &choice.endpoint).await.is_err() {
-            // It was no try, and nobody else goes there either.
-            return Step::Ask;
+        match reserve::bind(self.x, &choice.endpoint).await {
+            Ok(out) if out.is_empty() => {}
+            Ok(out) => {
+                // It was no try, and costs none.
+                self.tried.extend(out);
+                return Step::Ask;
+            }
+            Err(denial) => return Step::Ended(Ending::Denied(denial)),
         }
         let started = clock::now();
         let provider = Arc::clone(choice.endpoint.provider());

@@ -139,7 +139,8 @@ impl fmt::Display for Down {
 /// and never counts twice.
 #[async_trait]
 pub trait Counters: Send + Sync {
-    /// Takes everything, or nothing. May be called again under one id: a stream that goes on.
+    /// Takes everything, or nothing. May be called again under one id: a stream that goes on. Taking
+    /// nothing at all asks whether the engine is there, and knows what was spent.
     async fn reserve(&self, by: RequestId, takes: &[Take]) -> Result<Reserved, Down>;
 
     /// So much of what was reserved under this id is not needed after all: `reserved` comes down by
@@ -147,7 +148,9 @@ pub trait Counters: Send + Sync {
     /// reserved. A stream's input is corrected so, and an attempt's share of an upstream budget.
     async fn give_back(&self, by: RequestId, parts: &[Settlement]) -> Result<Vec<Standing>, Down>;
 
-    /// What was reserved under this id came to this. The reservation is over.
+    /// What was reserved under this id came to this. The reservation is over. What was reserved in all
+    /// the engine knows better than [`Settlement::reserved`]: an answer may have been lost. Where it
+    /// cannot be delivered the engine delivers it later; the caller is done.
     async fn settle(&self, by: RequestId, settlements: &[Settlement]) -> Result<Vec<Standing>, Down>;
 
     /// The ledger knows that at least so much was spent: an engine that knows of less (it lost

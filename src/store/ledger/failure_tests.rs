@@ -51,7 +51,7 @@ async fn what_a_full_disk_held_up_is_written_once_when_there_is_room() {
         told += 1;
     }
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let state = ledger.state();
     assert_eq!((state.failing_since, state.queued, state.dropped), (None, 0, 0));
     assert_eq!(state.written, told);
@@ -77,7 +77,7 @@ async fn a_full_buffer_drops_and_counts_when_it_fails_open() {
     assert!(state.queued <= 51, "{}", state.queued);
     assert!(state.dropped > 100 && state.unrecorded > 100, "{state:?}");
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(ledger.state().written + ledger.state().dropped, told);
     audit(&params.file);
 }
@@ -105,7 +105,7 @@ async fn a_full_buffer_refuses_when_it_fails_closed_and_who_was_let_in_has_a_rec
     }
     assert_eq!(ledger.state().dropped, 0);
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let sql = "SELECT count(*) FROM receipts WHERE outcome = 'ok'";
     assert_eq!(figure(&params.file, sql), let_in.len() as i64);
     audit(&params.file);
@@ -123,9 +123,37 @@ async fn nobody_starts_unrecorded_when_it_fails_closed() {
     // The refusal leaves its receipt like any other request's.
     ledger.close(receipt(id, &key, 0), Vec::new());
     free(&ledger);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
     assert_eq!(figure(&params.file, &format!("SELECT count(*) FROM receipts WHERE id = '{id}'")), 1);
+}
+
+/// Time stands still for whoever waits, so the limit of waiting is reached as soon as nothing moves.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_holds_nobody_up() {
+    for (when_full, told) in [(WhenFull::Open, Ok(())), (WhenFull::Closed, Err(Full))] {
+        let (_folder, params) = fresh();
+        let ledger = open(&LedgerParams { when_full, ..params.clone() }).ledger;
+        let key = key("ann");
+        let other = Connection::open(&params.file).expect("the file");
+        other.execute_batch("BEGIN IMMEDIATE").expect("nobody else may write");
+        let (quick, durable) = (RequestId::mint(), RequestId::mint());
+        assert_eq!(ledger.begin(opening(quick, &key, Vec::new())), Ok(()));
+        assert_eq!(ledger.begin_durably(opening(durable, &key, Vec::new())).await, told);
+        ledger.close(receipt(quick, &key, 1), vec![charged("ann", 1)]);
+        ledger.close(receipt(durable, &key, 1), vec![charged("ann", 1)]);
+        assert_eq!(ledger.state().late, 1);
+        assert!(ledger.state().queued >= 2);
+        while ledger.state().writing_since.is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert!(ledger.state().well(), "it hangs, it does not fail");
+        other.execute_batch("COMMIT").expect("as before");
+        assert!(ledger.stop().await);
+        assert_eq!(figure(&params.file, "SELECT count(*) FROM receipts"), 2);
+        assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
+        audit(&params.file);
+    }
 }
 
 #[tokio::test]
@@ -189,6 +217,17 @@ async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
     rubbish[middle..middle + 8_192].fill(0xa5);
     let fault = refused(&params, &rubbish);
     assert!(matches!(fault, LedgerFault::Damaged { .. }), "{fault}");
+    // With a log beside it that was not folded in: not even that is.
+    fs::write(&params.file, &whole).expect("a file");
+    let db = Connection::open(&params.file).expect("the file");
+    db.execute("UPDATE receipts SET status = 201", []).expect("written");
+    let log = params.file.with_extension("db-wal");
+    let held = fs::read(&log).expect("a log");
+    drop(db);
+    fs::write(&log, held).expect("the log of a process that died");
+    let fault = refused(&params, &whole[..whole.len() / 2]);
+    assert!(matches!(fault, LedgerFault::Damaged { .. }), "{fault}");
+    fs::remove_file(&log).expect("removed");
     // As it was.
     fs::write(&params.file, &whole).expect("a file");
     assert_eq!(open(&params).ledger.state().last_seq, 500);
@@ -251,7 +290,7 @@ async fn a_real_disk_that_is_full_loses_nothing_either() {
     assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     let told = until_failing(&ledger).await;
     fs::remove_file(&ballast).expect("room again");
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert!(ledger.stop().await);
     assert_eq!(figure(&params.file, "SELECT count(*) FROM receipts"), told as i64);
     audit(&params.file);

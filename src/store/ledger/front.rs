@@ -16,13 +16,14 @@ use tokio::sync::oneshot;
 
 use super::{Feedback, Full, LedgerParams, LedgerState, OpenRecord, Renewal, WhenFull};
 use crate::{
+    clock,
     store::counters::Charged,
     types::{Receipt, RequestId},
 };
 
-/// How long a request waits for its open record to be committed, when all is well or not known yet. A
-/// slow disk delays requests with a budget by no more.
-const DURABLE: Duration = Duration::from_millis(250);
+/// How long a request waits for its open record to be committed. Once a commit has hung for as long, nobody
+/// waits for it any more.
+const DURABLE: Duration = Duration::from_secs(1);
 
 /// How long feedback and `flush` wait.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -133,8 +134,8 @@ impl Ledger {
     }
 
     /// The same, and returns once the record is committed: for requests with a budget, before their first
-    /// byte goes up. Waits for 250 ms at most; then, or while nothing can be written, it goes on when the
-    /// ledger fails open.
+    /// byte goes up. Waits for 1 s at most, and not at all while nothing can be written; then it goes on when
+    /// the ledger fails open, and is counted in [`LedgerState::late`].
     ///
     /// # Errors
     ///
@@ -146,8 +147,9 @@ impl Ledger {
             if !self.admit(&mut queue, open)? {
                 return Ok(());
             }
-            if queue.state.failing_since.is_some() {
-                return self.unless_closed();
+            let hangs = queue.state.lag(clock::now()) >= DURABLE;
+            if hangs || queue.state.failing_since.is_some() || queue.stopped {
+                return self.late(&mut queue);
             }
             let (done, waiting) = oneshot::channel();
             self.push(&mut queue, Entry::Wait(done), true);
@@ -155,11 +157,13 @@ impl Ledger {
         };
         match tokio::time::timeout(DURABLE, waiting).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => self.unless_closed(),
+            Ok(Err(_)) | Err(_) => self.late(&mut self.handle.shared.queue.lock()),
         }
     }
 
-    fn unless_closed(&self) -> Result<(), Full> {
+    /// Its record is not in the file in time.
+    fn late(&self, queue: &mut Queue) -> Result<(), Full> {
+        queue.state.late += 1;
         match self.handle.shared.params.when_full {
             WhenFull::Open => Ok(()),
             WhenFull::Closed => Err(Full),

@@ -18,6 +18,7 @@ mod front;
 mod open;
 mod reader;
 mod record;
+mod report;
 mod row;
 mod state;
 mod table;
@@ -36,6 +37,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use front::Ledger;
 pub use record::{Feedback, OpenRecord, Renewal};
+pub use report::{Between, By, LedgerFile, Line};
 pub use row::Row;
 pub use state::LedgerState;
 
@@ -58,7 +60,7 @@ pub struct LedgerParams {
     pub file: PathBuf,
     /// When it cannot be written.
     pub when_full: WhenFull,
-    /// Entries that wait for the disk, at most; about 1 KB each.
+    /// Entries that wait for the disk, at most; about 1 KB each. A receipt in the file takes some 750 bytes.
     pub buffer: usize,
     /// Receipts older than this are deleted; `None`: never.
     pub keep: Option<Duration>,

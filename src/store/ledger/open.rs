@@ -24,7 +24,7 @@ use crate::{
 
 impl Ledger {
     /// Opens or creates the ledger, checks it, closes what a gateway before this one left open, and starts the
-    /// thread that writes. Blocks on the disk: about a second for each gigabyte, up to one.
+    /// thread that writes. Blocks on the disk: for the check, about a second at most.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Ledger {
 /// Whether what was left open is closed now. With a full disk it is closed when there is room again, so that a
 /// gateway that fails open can start.
 fn recovered(db: &mut Connection, params: &LedgerParams) -> Result<bool, LedgerFault> {
-    let Err(error) = table::recover(db) else { return Ok(true) };
+    let Err(error) = table::recover(db, clock::unix_now()) else { return Ok(true) };
     let passing = matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::DatabaseBusy)

@@ -134,7 +134,7 @@ impl Ledger {
 
     /// What receipts since then came to: so that a budget that is added at noon knows the morning. Those of
     /// callers count as billed, those of providers, endpoints as charged; pings that keep a prompt warm
-    /// are nobody's but the provider's. Walks all receipts since then (some 2 million a second): for a
+    /// are nobody's but the provider's. Walks all receipts since then (about a million a second): for a
     /// budget that is new, not for a request. Blocks on the disk.
     ///
     /// # Errors

@@ -180,6 +180,11 @@ impl Row {
         }
     }
 
+    /// The names of the columns, in order: those of the fields.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        super::reader::COLUMNS.split(", ")
+    }
+
     /// What budgets were charged.
     #[must_use]
     pub fn charges(&self) -> Vec<Charged> {

@@ -27,11 +27,15 @@ const SWEEP: i64 = 1_000;
 /// How long the end of the process waits for somebody who reads.
 const READER: Duration = Duration::from_millis(500);
 
-/// Balances are kept for so long after their period, in seconds.
-const BALANCES: u64 = 24 * 3_600;
+/// Balances are kept for so long after their period.
+const OVER: Duration = Duration::from_secs(24 * 3_600);
 
-const BALANCE: &str = "INSERT INTO balances (counter, until, amount) VALUES (?1, ?2, ?3) \
-    ON CONFLICT (counter) DO UPDATE SET amount = CASE \
+/// Balances of sessions, whose budgets have no end, are kept for so long after their last request. One that is
+/// taken up again later begins anew.
+const SESSION: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+const BALANCE: &str = "INSERT INTO balances (counter, until, amount, changed) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (counter) DO UPDATE SET changed = excluded.changed, amount = CASE \
     WHEN amount > 9223372036854775807 - excluded.amount THEN 9223372036854775807 \
     ELSE amount + excluded.amount END";
 
@@ -58,11 +62,11 @@ pub(super) struct Written {
 }
 
 /// Writes a batch, or nothing of it.
-pub(super) fn write(db: &mut Connection, batch: &Batch) -> rusqlite::Result<Written> {
+pub(super) fn write(db: &mut Connection, batch: &Batch, now: UnixTime) -> rusqlite::Result<Written> {
     let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut sums = Sums::default();
     let (receipts, last_seq) = close_all(&step, &batch.closes, &mut sums)?;
-    add(&step, &sums)?;
+    add(&step, &sums, now)?;
     let mut open = step.prepare_cached(OPEN)?;
     for row in batch.opens.values() {
         insert_open(&mut open, row)?;
@@ -126,10 +130,10 @@ fn sum(sums: &mut Sums, charged: &[Charged]) {
     }
 }
 
-fn add(step: &Transaction<'_>, sums: &Sums) -> rusqlite::Result<()> {
+fn add(step: &Transaction<'_>, sums: &Sums, now: UnixTime) -> rusqlite::Result<()> {
     let mut balance = step.prepare_cached(BALANCE)?;
     for (id, (until, amount)) in sums {
-        balance.execute(params![id.0.as_ref(), until, row::wide(*amount)])?;
+        balance.execute(params![id.0.as_ref(), until, row::wide(*amount), int(row::millis(now))])?;
     }
     Ok(())
 }
@@ -266,7 +270,7 @@ pub(super) fn left_open(db: &Connection) -> rusqlite::Result<Vec<OpenRow>> {
 }
 
 /// Closes what was left open as receipts at their estimate: all of them, or none.
-pub(super) fn recover(db: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn recover(db: &mut Connection, now: UnixTime) -> rusqlite::Result<()> {
     let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let closes: Vec<Closed> = left_open(&step)?
         .iter()
@@ -277,7 +281,7 @@ pub(super) fn recover(db: &mut Connection) -> rusqlite::Result<()> {
         .collect();
     let mut sums = Sums::default();
     close_all(&step, &closes, &mut sums)?;
-    add(&step, &sums)?;
+    add(&step, &sums, now)?;
     step.commit()
 }
 
@@ -295,10 +299,13 @@ pub(super) fn sweep(db: &mut Connection, before: u64, up_to: u64) -> rusqlite::R
     Ok(i64::try_from(gone).is_ok_and(|gone| gone >= SWEEP))
 }
 
-/// Deletes balances of periods that are over for a day.
+/// Deletes balances of periods that are over for a day, and of sessions that rest for thirty.
 pub(super) fn sweep_balances(db: &Connection, now: UnixTime) -> rusqlite::Result<()> {
-    let before = now.0.as_secs().saturating_sub(BALANCES);
-    db.prepare_cached("DELETE FROM balances WHERE until < ?1")?.execute([row::wide(before)]).map(|_| ())
+    const OLD: &str = "DELETE FROM balances WHERE until < ?1 \
+        OR (changed < ?2 AND counter >= 'b/session:' AND counter < 'b/session;')";
+    let over = row::wide(now.0.saturating_sub(OVER).as_secs());
+    let resting = int(row::millis(UnixTime(now.0.saturating_sub(SESSION))));
+    db.prepare_cached(OLD)?.execute([over, resting]).map(|_| ())
 }
 
 /// Everything up to now is on the disk itself, and the file stands alone unless somebody reads it just now.

@@ -123,3 +123,17 @@ pub(super) fn audit(file: &Path) {
         "balances without charges"
     );
 }
+
+/// Returns once everything that was told is in the file, however long that takes on a busy machine.
+pub(super) async fn written(ledger: &Ledger) {
+    while !ledger.flush().await {}
+}
+
+/// Keeps a paused clock from going on by itself: no wait reaches its limit, however slow the machine.
+pub(super) fn stop_time() {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+}

@@ -1,10 +1,11 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
 
 use super::{testkit::*, *};
 use crate::{
     clock::{self, UnixTime},
+    store::counters::CounterId,
     types::{NanoUsd, RequestId, Scope, SessionKey, Unit, Usage},
 };
 
@@ -15,7 +16,7 @@ async fn a_receipt_comes_back_as_it_was_told() {
     let receipt = receipt(RequestId::mint(), &key("ann"), 1_000);
     let told = vec![charged("ann", 1_000)];
     ledger.close(receipt.clone(), told.clone());
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let rows = ledger.next_batch(0, 10).expect("rows");
     assert_eq!(rows, vec![Row { seq: 1, ..Row::of(&receipt, &told) }]);
     assert_eq!(rows[0].charges(), told);
@@ -26,6 +27,13 @@ async fn a_receipt_comes_back_as_it_was_told() {
         r#"[{"endpoint":"acme-1","outcome":"timeout","status":504,"ambiguous":true,"ms":1500}]"#
     );
     audit(&params.file);
+}
+
+#[test]
+fn every_field_has_its_column_and_every_column_its_field() {
+    let row = serde_json::to_value(Row::default()).expect("JSON");
+    let fields: BTreeSet<&str> = row.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(Row::names().collect::<BTreeSet<_>>(), fields);
 }
 
 #[tokio::test]
@@ -41,30 +49,25 @@ async fn every_field_that_may_be_missing_may_be_missing() {
     (bare.expected_read, bare.predicted, bare.charge, bare.billed) = (None, None, None, None);
     bare.attempts = Vec::new();
     ledger.close(bare.clone(), Vec::new());
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(ledger.next_batch(0, 10).expect("rows"), vec![Row { seq: 1, ..Row::of(&bare, &[]) }]);
 }
 
-#[tokio::test]
-async fn requests_share_a_commit() {
+#[tokio::test(start_paused = true)]
+async fn requests_share_a_commit_and_who_needs_it_has_it_at_once() {
+    stop_time();
     let (_folder, params) = fresh();
+    let params = LedgerParams { commit_every: Duration::from_secs(3_600), ..params };
     let ledger = open(&params).ledger;
     let key = key("ann");
-    assert!(ledger.flush().await);
-    let before = ledger.state().commits;
-    let waiting: Vec<_> = (0..100)
-        .map(|_| {
-            let ledger = ledger.clone();
-            let open = opening(RequestId::mint(), &key, Vec::new());
-            async move { ledger.begin_durably(open).await }
-        })
-        .collect();
-    let mut tasks = tokio::task::JoinSet::new();
-    waiting.into_iter().for_each(|one| drop(tasks.spawn(one)));
-    assert!(tasks.join_all().await.iter().all(Result::is_ok));
-    assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 100);
-    assert!(ledger.state().commits - before <= 50, "{}", ledger.state().commits);
-    assert_eq!(ledger.state().open, 100);
+    for _ in 0..100 {
+        ledger.begin(opening(RequestId::mint(), &key, Vec::new())).expect("room");
+    }
+    assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
+    ledger.begin_durably(opening(RequestId::mint(), &key, Vec::new())).await.expect("room");
+    assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 101);
+    let state = ledger.state();
+    assert_eq!((state.open, state.commits, state.late), (101, 1, 0));
 }
 
 #[tokio::test]
@@ -82,21 +85,22 @@ async fn what_begins_and_ends_within_one_commit_is_written_once() {
         billed: None,
     });
     ledger.close(receipt(id, &key, 5), vec![charged("ann", 5)]);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(ledger.state().commits, 1);
     assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
     assert_eq!(figure(&params.file, "SELECT sum(amount) FROM balances"), 5);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_end_of_a_request_removes_its_open_record() {
+    stop_time();
     let (_folder, params) = fresh();
     let ledger = open(&params).ledger;
     let (key, id) = (key("ann"), RequestId::mint());
     ledger.begin_durably(opening(id, &key, vec![charged("ann", 9)])).await.expect("room");
     assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 1);
     ledger.close(receipt(id, &key, 5), vec![charged("ann", 5)]);
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(figure(&params.file, "SELECT count(*) FROM open_requests"), 0);
     assert_eq!(ledger.state().open, 0);
     audit(&params.file);
@@ -123,6 +127,28 @@ async fn balances_outlive_the_process_and_forget_periods_that_are_over() {
 }
 
 #[tokio::test]
+async fn the_budget_of_a_session_that_rests_for_a_month_is_forgotten() {
+    let (_folder, params) = fresh();
+    let ledger = open(&params).ledger;
+    let all_time = UnixTime(Duration::from_secs(u64::MAX));
+    for name in ["session:1", "session:2", "key:ann"] {
+        let id = CounterId(format!("b/{name}/usd/total/0").into());
+        let charged = Charged { id, until: all_time, amount: 1 };
+        ledger.close(receipt(RequestId::mint(), &key("ann"), 1), vec![charged]);
+    }
+    assert!(ledger.stop().await);
+    let db = rusqlite::Connection::open(&params.file).expect("the file");
+    let month = "UPDATE balances SET changed = changed - 2592000000 - 1 WHERE counter NOT LIKE '%:2/%'";
+    db.execute(month, []).expect("aged");
+    drop(db);
+    let ledger = open(&params).ledger;
+    written(&ledger).await;
+    assert!(ledger.stop().await);
+    assert_eq!(figure(&params.file, "SELECT count(*) FROM balances WHERE counter LIKE '%session:1%'"), 0);
+    assert_eq!(figure(&params.file, "SELECT count(*) FROM balances"), 2);
+}
+
+#[tokio::test]
 async fn a_budget_that_is_added_at_noon_knows_the_morning() {
     let (_folder, params) = fresh();
     let ledger = open(&params).ledger;
@@ -137,7 +163,7 @@ async fn a_budget_that_is_added_at_noon_knows_the_morning() {
         ping.care.keep_alive = true;
         ledger.close(ping, Vec::new());
     }
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let since = UnixTime(now.0.saturating_sub(Duration::from_secs(3_600)));
     let spent = |scope: Scope, unit| ledger.spent(&scope, unit, since).expect("a sum");
     assert_eq!(spent(Scope::Key("ann".into()), Unit::Usd), 110, "as billed");
@@ -184,7 +210,7 @@ async fn receipts_are_handed_out_in_order_and_the_watermark_stays() {
     for n in 0..25 {
         ledger.close(receipt(RequestId::mint(), &key, n), Vec::new());
     }
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let (mut after, mut costs) = (0, Vec::new());
     loop {
         let rows = ledger.next_batch(after, 10).expect("rows");
@@ -217,7 +243,7 @@ async fn old_receipts_go_with_their_feedback_but_not_before_they_are_shipped() {
         old.at = UnixTime(Duration::from_secs(1_000));
         ledger.close(old, Vec::new());
     }
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let request = ledger.next_batch(0, 1).expect("rows")[0].id.clone();
     let feedback = Feedback {
         request,
@@ -235,7 +261,7 @@ async fn old_receipts_go_with_their_feedback_but_not_before_they_are_shipped() {
     ledger.ships();
     // Each flush is a batch, and a little is swept after each.
     for _ in 0..10 {
-        assert!(ledger.flush().await);
+        written(&ledger).await;
     }
     assert_eq!(figure(&params.file, "SELECT min(seq) FROM receipts"), 701);
     assert_eq!(figure(&params.file, "SELECT count(*) FROM feedback"), 0);
@@ -243,11 +269,11 @@ async fn old_receipts_go_with_their_feedback_but_not_before_they_are_shipped() {
     // Who ships nothing needs nothing shipped.
     let ledger = open(&params).ledger;
     for _ in 0..10 {
-        assert!(ledger.flush().await);
+        written(&ledger).await;
     }
     assert_eq!(figure(&params.file, "SELECT count(*) FROM receipts"), 0);
     ledger.close(receipt(RequestId::mint(), &key, 1), Vec::new());
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     assert_eq!(ledger.state().last_seq, 1_201, "a number is never used twice");
 }
 
@@ -262,7 +288,7 @@ async fn absurd_figures_are_cut_and_sums_stay_whole() {
         absurd.billed = absurd.charge;
         ledger.close(absurd, vec![charged("ann", u64::MAX)]);
     }
-    assert!(ledger.flush().await);
+    written(&ledger).await;
     let since = UnixTime::default();
     let spent = ledger.spent(&Scope::Key("ann".into()), Unit::Usd, since).expect("a sum");
     assert_eq!(spent, 2 * ((1 << 53) - 1));
@@ -331,7 +357,7 @@ async fn drive(params: &LedgerParams, steps: Vec<Step>) -> (usize, u64) {
                 requests += 1;
                 owed += amount;
             }
-            Step::Flush => assert!(ledger.flush().await),
+            Step::Flush => written(&ledger).await,
             Step::Restart => {
                 assert!(ledger.stop().await);
                 let opened = open(params);

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::{batch::Batch, front::Shared, row, table};
 use crate::{
     clock::{self, Moment, UnixTime},
-    store::sqlite::FileLock,
+    store::sqlite::{self, FileLock},
 };
 
 /// Entries of one transaction: some 50 ms' work.
@@ -21,6 +21,9 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::fro
 
 /// How long the end of the process may wait for a disk that fails.
 const LAST_TRY: Duration = Duration::from_secs(5);
+
+/// A clock that is off by so much has jumped, and is believed again after so long.
+const JUMP: Duration = Duration::from_secs(3_600);
 
 /// How often old things are swept out.
 const UPKEEP: Duration = Duration::from_secs(10);
@@ -33,16 +36,43 @@ pub(super) struct Writer {
     /// What was left open by the process before is still to be closed.
     recover: bool,
     swept: Moment,
+    steady: Steady,
+}
+
+/// Whether the wall clock can be believed: it went as the monotonic one did for an hour. A clock that jumps
+/// ahead would make everything old at once.
+struct Steady {
+    since: (Moment, UnixTime),
+    /// It has not jumped since the start, or long enough ago.
+    believed: bool,
+}
+
+impl Steady {
+    fn new(now: Moment, unix: UnixTime) -> Self {
+        Self { since: (now, unix), believed: true }
+    }
+
+    fn believes(&mut self, now: Moment, unix: UnixTime) -> bool {
+        let spent = now.since(self.since.0);
+        if (self.since.1.0 + spent).abs_diff(unix.0) > JUMP {
+            *self = Self { since: (now, unix), believed: false };
+        } else if spent >= JUMP {
+            // From here on anew: what drifts in years is no jump.
+            *self = Self { since: (now, unix), believed: true };
+        }
+        self.believed
+    }
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, db: Connection, lock: FileLock, recover: bool) -> Self {
-        Self { shared, db, lock, recover, swept: Moment::ZERO }
+        let steady = Steady::new(clock::now(), clock::unix_now());
+        Self { shared, db, lock, recover, swept: Moment::ZERO, steady }
     }
 
     /// Runs until the ledger is stopped.
     pub(super) fn run(mut self) {
-        if self.recover && self.insist(table::recover).is_none() {
+        if self.recover && self.insist(|db| table::recover(db, clock::unix_now())).is_none() {
             return self.end();
         }
         while let Some(batch) = self.next() {
@@ -92,6 +122,7 @@ impl Writer {
         let n = queue.entries.len().min(BATCH);
         let entries: Vec<_> = queue.entries.drain(..n).collect();
         queue.in_work = entries.len();
+        queue.state.writing_since = Some(clock::now());
         // Whoever waits may stand behind what was taken.
         queue.urgent &= !queue.entries.is_empty();
         drop(queue);
@@ -103,11 +134,14 @@ impl Writer {
         let written = if batch.is_empty() {
             None
         } else {
-            let Some(written) = self.insist(|db| table::write(db, &batch)) else { return false };
+            let Some(written) = self.insist(|db| table::write(db, &batch, clock::unix_now())) else {
+                return false;
+            };
             Some(written)
         };
         let mut queue = self.shared.queue.lock();
         queue.in_work = 0;
+        queue.state.writing_since = None;
         let mut known = Vec::new();
         if let Some(written) = written {
             queue.state.commits += 1;
@@ -174,7 +208,7 @@ impl Writer {
 
     fn fails(&self, error: &rusqlite::Error) {
         let mut queue = self.shared.queue.lock();
-        queue.state.fault = Some(error.to_string());
+        queue.state.fault = Some(sqlite::said(error));
         if queue.state.failing_since.is_none() {
             queue.state.failing_since = Some((clock::now(), clock::unix_now()));
             tracing::error!(file = %self.shared.params.file.display(), %error, "the ledger cannot be written; what comes meanwhile is kept in memory");
@@ -188,6 +222,11 @@ impl Writer {
             return;
         }
         let unix = clock::unix_now();
+        if !self.steady.believes(now, unix) {
+            self.swept = now;
+            tracing::warn!("the clock has jumped: no old receipts are deleted for an hour");
+            return;
+        }
         let up_to = {
             let queue = self.shared.queue.lock();
             if queue.ships { queue.state.shipped } else { u64::MAX }
@@ -208,5 +247,26 @@ impl Writer {
                 tracing::warn!(file = %self.shared.params.file.display(), %error, "old receipts were not deleted");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_is_not_believed_for_an_hour() {
+        let start = UnixTime(Duration::from_secs(1_800_000_000));
+        let mut steady = Steady::new(Moment::ZERO, start);
+        let mut at = |minutes: u64, ahead: u64| {
+            let spent = Duration::from_secs(minutes * 60);
+            let unix = UnixTime(start.0 + spent + Duration::from_secs(ahead * 24 * 3_600));
+            steady.believes(Moment::ZERO + spent, unix)
+        };
+        assert!(at(1, 0) && at(59, 0) && at(300, 0));
+        assert!(!at(301, 400), "a year ahead");
+        assert!(!at(310, 400));
+        assert!(!at(311, 0), "and back");
+        assert!(!at(370, 0) && at(372, 0) && at(400, 0));
     }
 }

@@ -93,7 +93,7 @@ impl SqliteDocuments {
         let done = tokio::task::spawn_blocking(move || work(&mut inner.db.lock())).await;
         match done {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(DocumentsFault { place, why: error.to_string() }),
+            Ok(Err(error)) => Err(DocumentsFault { place, why: super::said(&error) }),
             Err(_) => Err(DocumentsFault { place, why: "the work was broken off".to_owned() }),
         }
     }

@@ -12,7 +12,7 @@ mod migrate;
 
 use std::{fs, path::Path, time::Duration};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, config::DbConfig};
 
 pub use documents::SqliteDocuments;
 pub(super) use lock::FileLock;
@@ -22,14 +22,14 @@ use crate::store::ledger::LedgerFault;
 /// How long one process waits for another's transaction, of which none is long.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Files up to this size are checked as a whole at every start (about a second a gigabyte); of larger ones
+/// Files up to this size are checked as a whole at every start (some 300 MB a second); of larger ones
 /// everything but the receipts.
-const CHECKED: u64 = 1 << 30;
+const CHECKED: u64 = 256 << 20;
 
 /// Opens the file for writing, creates or migrates it, and checks it. `lock` is held by who keeps the ledger;
 /// without it, one is taken for as long as a migration lasts.
 pub(super) fn open(file: &Path, lock: Option<&FileLock>) -> Result<Connection, LedgerFault> {
-    let fault = |error: rusqlite::Error| fault(file, &error);
+    let fault = |error: Error| fault(file, &error);
     not_a_stub(file)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -37,10 +37,13 @@ pub(super) fn open(file: &Path, lock: Option<&FileLock>) -> Result<Connection, L
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let mut db = Connection::open_with_flags(file, flags).map_err(fault)?;
     db.busy_timeout(BUSY).map_err(fault)?;
+    // Not even what is in the log beside it goes into a file that is not understood.
+    keep_log(&db, true).map_err(fault)?;
     let found = migrate::version(&db, file)?;
     if lock.is_some() {
         check(&db, file)?;
     }
+    keep_log(&db, false).map_err(fault)?;
     if found < migrate::CURRENT {
         let _held = match lock {
             Some(_) => None,
@@ -55,6 +58,11 @@ pub(super) fn open(file: &Path, lock: Option<&FileLock>) -> Result<Connection, L
     db.pragma_update(None, "foreign_keys", "on").map_err(fault)?;
     db.set_prepared_statement_cache_capacity(32);
     Ok(db)
+}
+
+/// Whether the end of the connection leaves the log beside the file as it is.
+fn keep_log(db: &Connection, keep: bool) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(|_| ())
 }
 
 /// Opens an existing ledger for reading, also while a gateway writes it.
@@ -113,20 +121,26 @@ fn check(db: &Connection, file: &Path) -> Result<(), LedgerFault> {
             .query_row(&format!("PRAGMA quick_check{table}"), [], |row| row.get(0))
             .map_err(|error| fault(file, &error))?;
         if said != "ok" {
-            return Err(LedgerFault::Damaged { file: file.display().to_string(), what: said });
+            let what = said.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+            return Err(LedgerFault::Damaged { file: file.display().to_string(), what });
         }
     }
     Ok(())
 }
 
 /// What SQLite says, as what it means for the file.
-pub(super) fn fault(file: &Path, error: &rusqlite::Error) -> LedgerFault {
+pub(super) fn fault(file: &Path, error: &Error) -> LedgerFault {
     let name = file.display().to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
             LedgerFault::Foreign { file: name, what: "it is no SQLite database".to_owned() }
         }
-        Some(ErrorCode::DatabaseCorrupt) => LedgerFault::Damaged { file: name, what: error.to_string() },
-        Some(_) | None => LedgerFault::Unusable { file: name, what: error.to_string() },
+        Some(ErrorCode::DatabaseCorrupt) => LedgerFault::Damaged { file: name, what: said(error) },
+        Some(_) | None => LedgerFault::Unusable { file: name, what: said(error) },
     }
+}
+
+/// What SQLite says, without the statement.
+pub(super) fn said(error: &Error) -> String {
+    if let Error::SqlInputError { msg, .. } = error { msg.clone() } else { error.to_string() }
 }

@@ -101,11 +101,13 @@ CREATE TABLE open_requests (
     reserved     TEXT    NOT NULL             -- JSON: what budgets hold for it, [["b/...", until, amount]]
 ) WITHOUT ROWID;
 
--- What was spent of every budget: the sum of `receipts.charged`, kept in the same transaction.
+-- What was spent of every budget: the sum of `receipts.charged`, kept in the same transaction. Forgotten a
+-- day after the end of its period; a session's, thirty days after its last request.
 CREATE TABLE balances (
     counter TEXT    PRIMARY KEY NOT NULL,     -- b/<whose>/<usd|tokens>/<period>/<its first second>
     until   INTEGER NOT NULL,                 -- SECONDS since 1970: its period's end; the largest integer: never
-    amount  INTEGER NOT NULL                  -- billionths of a dollar, or tokens
+    amount  INTEGER NOT NULL,                 -- billionths of a dollar, or tokens
+    changed INTEGER NOT NULL                  -- when it was added to last, milliseconds
 ) WITHOUT ROWID;
 
 -- What people and programs said of answers. Joined to receipts by `request`.

@@ -7,7 +7,7 @@ use lru::LruCache;
 use super::window::Window;
 use crate::{
     clock::{Moment, UnixTime},
-    store::counters::{Rule, Standing},
+    store::counters::{CounterId, Rule, Standing},
 };
 
 /// Sessions that one counter of members remembers. A limit beyond it is taken for it.
@@ -16,6 +16,12 @@ const MEMBERS: u64 = 1 << 20;
 const KEPT: u64 = 86_400;
 /// And not before it has rested so long, in seconds: the time of day may have jumped.
 const RESTED: u64 = 3_600;
+
+/// Sessions come without end, and their budgets have none: what one spent is forgotten when it has
+/// rested so long, in seconds. The ledger forgets it then, too.
+const SESSION_RESTED: u64 = 30 * 86_400;
+/// What ids of their budgets begin with.
+const SESSION: &str = "b/session:";
 
 /// The time of a call.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +54,6 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) const fn rule(&self) -> Rule {
-        Rule::Budget { until: UnixTime(Duration::from_secs(self.until)) }
-    }
-
     const fn used(&self) -> u64 {
         self.spent.saturating_add(self.reserved)
     }
@@ -179,7 +181,7 @@ impl Counter {
     }
 
     /// Whether nothing is lost by forgetting it.
-    pub(super) fn is_over(&mut self, time: Time) -> bool {
+    pub(super) fn is_over(&mut self, id: &CounterId, time: Time) -> bool {
         match self {
             Self::Window(window) => {
                 window.roll(time.second);
@@ -192,9 +194,10 @@ impl Counter {
                 members.is_empty()
             }
             Self::Budget(budget) => {
-                budget.reserved == 0
-                    && budget.until.saturating_add(KEPT) <= time.unix
-                    && budget.touched + RESTED <= time.second
+                let rested = time.second.saturating_sub(budget.touched);
+                let over = budget.until.saturating_add(KEPT) <= time.unix && rested >= RESTED;
+                let forgotten = rested >= SESSION_RESTED && id.0.starts_with(SESSION);
+                budget.reserved == 0 && (over || forgotten)
             }
         }
     }

@@ -4,8 +4,8 @@
 //! the lock: time comes in. Windows run on the monotonic clock, so a time of day that jumps moves no
 //! limit; the period of a budget is in its id.
 //!
-//! Bounded: what is empty is forgotten, a few counters with every call, and budgets a day after their
-//! period. Where [`CAP`] counters are in use, whoever needs a new one is refused (nothing is let
+//! Bounded: what is empty is forgotten, a few counters with every call; budgets a day after their
+//! period, and those of a session when it has rested for thirty. Where [`CAP`] counters are in use, whoever needs a new one is refused (nothing is let
 //! through uncounted); whoever is counted already is served.
 //!
 //! Trap: there are no leases here. Whoever takes must settle, once; `quota::Permit` is the guard.
@@ -188,9 +188,15 @@ impl Memory {
             .collect()
     }
 
-    /// Everything that is spent: what shared counters that lost something are raised to.
+    /// Whether anything was ever counted in it, as far as it is not forgotten.
     #[must_use]
-    pub fn spent(&self) -> Vec<(CounterId, Rule, u64)> {
+    pub fn knows(&self, id: &CounterId) -> bool {
+        self.table.lock().knows(id)
+    }
+
+    /// Everything that is spent, of every budget.
+    #[must_use]
+    pub fn spent(&self) -> Vec<(CounterId, u64)> {
         self.table.lock().spent()
     }
 

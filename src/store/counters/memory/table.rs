@@ -73,7 +73,7 @@ impl Table {
             self.hand += 1;
             let Some(place) = self.slots.get_mut(at) else { return };
             if let Some(slot) = place
-                && slot.counter.is_over(time)
+                && slot.counter.is_over(&slot.id, time)
             {
                 self.index.remove(&slot.id);
                 *place = None;
@@ -88,6 +88,10 @@ impl Table {
 
     pub(super) fn has_room_for(&self, new: usize) -> bool {
         self.index.len() + new <= self.cap
+    }
+
+    pub(super) fn knows(&self, id: &CounterId) -> bool {
+        self.index.contains_key(id)
     }
 
     /// The slot of a counter that counts by this rule.
@@ -122,11 +126,9 @@ impl Table {
         slot
     }
 
-    pub(super) fn spent(&self) -> Vec<(CounterId, Rule, u64)> {
+    pub(super) fn spent(&self) -> Vec<(CounterId, u64)> {
         let spent = |slot: &Slot| match &slot.counter {
-            Counter::Budget(budget) if budget.spent > 0 => {
-                Some((slot.id.clone(), budget.rule(), budget.spent))
-            }
+            Counter::Budget(budget) if budget.spent > 0 => Some((slot.id.clone(), budget.spent)),
             Counter::Window(_) | Counter::Level(_) | Counter::Members(_) | Counter::Budget(_) => None,
         };
         self.slots.iter().flatten().filter_map(spent).collect()
