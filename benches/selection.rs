@@ -193,9 +193,10 @@ impl World {
             has_history: false,
             prompt,
             price: Price::of(&USUAL_RATES, true, false),
-            flow: Flow { id: session % 20, weight: 1.0, bytes: 400_000 },
+            flow: Flow { id: session % 20, bytes: 400_000, ..Flow::NOBODY },
             signed_thinking: false,
             bound: None,
+            allowed: None,
             may_wait: true,
         }
     }

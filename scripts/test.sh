@@ -27,6 +27,8 @@ step 'configuration files' scripts/check-conf.sh target/debug/warmkey
 step 'systemd unit' scripts/check-unit.sh target/debug/warmkey
 step 'demo' scripts/check-demo.sh target/debug/warmkey
 step 'SDK clients' tests/sdk/run.sh target/debug/warmkey
+# The ledger against the provider's own books; 100,000 requests with `--requests 100000`.
+step 'audit of the ledger' python3 tests/audit.py target/debug/warmkey
 
 # Each runner closes with lines of its own; one total, so that a run which tested nothing cannot look green.
 awk '

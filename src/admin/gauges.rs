@@ -1,6 +1,16 @@
 //! Gauges: read off the live state when somebody scrapes.
 
-use crate::{clock::Moment, live::Live, telemetry::Metrics, upstream::EndpointState};
+use crate::{
+    clock::{self, Moment},
+    live::Live,
+    store::ledger::Ledger,
+    telemetry::Metrics,
+    types::Scope,
+    upstream::EndpointState,
+};
+
+/// Levels whose budgets are shown, at most: stored organisations and teams may be many.
+const LEVELS: usize = 1_000;
 
 /// Brings every gauge up to date.
 pub(super) fn refresh(live: &Live, now: Moment) {
@@ -17,6 +27,8 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     metrics.round_robin.set(savings.round_robin);
     metrics.saved.set(savings.saved());
     metrics.refresh_ratio();
+    refresh_ledger(live, metrics);
+    refresh_budgets(live, metrics, now);
     // Endpoints and domains that a reload took away must not linger.
     metrics.endpoint_state.reset();
     metrics.domain_open.reset();
@@ -44,6 +56,38 @@ pub(super) fn refresh(live: &Live, now: Moment) {
                     metrics.domain_headroom.with_label_values(&labels).set(share(remaining, limit));
                 }
             }
+        }
+    }
+}
+
+fn refresh_ledger(live: &Live, metrics: &Metrics) {
+    let Some(state) = live.ledger.as_ref().map(Ledger::state) else { return };
+    let level = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    metrics.spending.ledger_queued.set(level(state.queued as u64));
+    metrics.spending.ledger_dropped.set(level(state.dropped));
+    metrics.spending.ledger_written.set(level(state.written));
+    metrics.spending.ledger_failing.set(i64::from(!state.well()));
+}
+
+/// Of what is named in settings: keys, sessions and the like are for `/api` and the ledger.
+fn refresh_budgets(live: &Live, metrics: &Metrics, now: Moment) {
+    metrics.spending.budget_used.reset();
+    let (levels, at) = (live.keys.levels(), clock::unix_now());
+    let scopes = levels
+        .organisations
+        .keys()
+        .map(|name| (Scope::Organisation(name.clone()), name.to_string()))
+        .chain(levels.teams.keys().map(|(organisation, name)| {
+            (Scope::Team(organisation.clone(), name.clone()), format!("{organisation}/{name}"))
+        }))
+        .chain(levels.tags.keys().map(|tag| (Scope::Tag(tag.clone()), tag.to_string())))
+        .chain(levels.models.keys().map(|name| (Scope::Model(name.clone()), name.to_string())))
+        .chain(levels.providers.keys().map(|name| (Scope::Provider(name.clone()), name.to_string())))
+        .chain(levels.endpoints.keys().map(|name| (Scope::Endpoint(name.clone()), name.to_string())));
+    for (scope, name) in scopes.take(LEVELS) {
+        for view in live.quota.view(&scope, now, at).iter().filter(|view| view.what.is_budget()) {
+            let labels = [scope.level(), name.as_str(), view.what.label()];
+            metrics.spending.budget_used.with_label_values(&labels).set(share(view.used, view.limit.max(1)));
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The second listener: health, metrics, status, actions.
 //!
 //! On loopback it trusts whoever can connect. Off loopback only `/metrics`, `/livez` and `/readyz`
-//! work without its token. Actions refuse requests that come from a page in somebody's browser.
+//! work without its token. Actions, and all of `api`, refuse requests that come from a page in somebody's
+//! browser.
 
 mod actions;
+mod api;
 mod gauges;
 mod status;
 
@@ -25,6 +27,15 @@ use crate::{
 pub struct Admin {
     live: Arc<Live>,
     trusts_everyone: bool,
+}
+
+/// What is asked of whoever connects on loopback.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// To be there.
+    Place,
+    /// The token as well, where one is configured.
+    Token,
 }
 
 /// An answer: status, content type, body.
@@ -51,7 +62,7 @@ impl Admin {
             (&Method::GET | &Method::HEAD, "/readyz") => return self.ready(),
             _ => {}
         }
-        if !self.is_allowed(session) {
+        if !self.is_allowed(session, Strictness::Place) {
             return text(StatusCode::UNAUTHORIZED, "send the admin token as `authorization: Bearer`\n");
         }
         match (&head.method, path) {
@@ -71,21 +82,22 @@ impl Admin {
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "here are /livez, /readyz, /metrics, /status, /status/sessions/ID, and POST /endpoints/NAME/{drain,readmit,cool}\n",
+                "here are /livez, /readyz, /metrics, /status, /status/sessions/ID, /api/openapi.json, and POST /endpoints/NAME/{drain,readmit,cool}\n",
             ),
         }
     }
 
-    fn is_allowed(&self, session: &ServerSession) -> bool {
-        if self.trusts_everyone {
+    fn is_allowed(&self, session: &ServerSession, strictness: Strictness) -> bool {
+        // Secrets are read again with the settings, this one too.
+        let snapshot = self.live.snapshot.load();
+        let asked = snapshot.server.admin_token.as_ref().map(Secret::digest);
+        let is_asked = strictness == Strictness::Token && asked.is_some();
+        if self.trusts_everyone && !is_asked {
             // A page whose host name was pointed at 127.0.0.1 is not somebody on this machine.
             return is_addressed_to_loopback(session);
         }
         let value = session.get_header(header::AUTHORIZATION).map(|value| value.as_bytes());
         let token = value.and_then(|value| value.strip_prefix(b"Bearer "));
-        // Secrets are read again with the settings, this one too.
-        let snapshot = self.live.snapshot.load();
-        let asked = snapshot.server.admin_token.as_ref().map(Secret::digest);
         asked.is_some() && asked == token.map(KeyDigest::of)
     }
 
@@ -97,7 +109,9 @@ impl Admin {
         let usable =
             snapshot.pool.endpoints().iter().any(|e| e.availability(Lane::PASSTHROUGH, now).usable());
         if usable {
-            text(StatusCode::OK, "ready\n")
+            let troubles = status::troubles(&self.live, now);
+            let degraded: String = troubles.iter().map(|what| format!("degraded: {what}\n")).collect();
+            text(StatusCode::OK, &format!("ready\n{degraded}"))
         } else {
             text(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is available\n")
         }
@@ -166,7 +180,17 @@ impl ServeHttp for Admin {
             // Pingora's exporter reads the registry that our families stand in.
             return PrometheusHttpApp.response(session).await;
         }
-        let (status, kind, body) = self.answer(session);
+        let (status, kind, body) = if api::owns(head.uri.path()) {
+            if is_from_a_page(session) {
+                api::from_a_page()
+            } else if self.is_allowed(session, Strictness::Token) {
+                api::answer(&self.live, session).await
+            } else {
+                api::unauthenticated()
+            }
+        } else {
+            self.answer(session)
+        };
         let mut response = Response::new(Vec::new());
         *response.status_mut() = status;
         let headers = response.headers_mut();

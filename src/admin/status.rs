@@ -7,6 +7,7 @@ use crate::{
     live::{DecisionView, Live},
     routing::{Predictions, SessionView},
     session::{BreakView, SessionBreaks},
+    store::ledger::{Ledger, LedgerState},
     upstream::{DomainView, EndpointView},
 };
 
@@ -33,6 +34,10 @@ pub(super) struct Status {
     objects_known: usize,
     /// Bytes of hashes of prompts.
     forensics_bytes: usize,
+    /// What does not work as it should, though requests are served.
+    degraded: Vec<String>,
+    /// The journal of requests; `null` where none is kept.
+    ledger: Option<LedgerView>,
     endpoints: Vec<EndpointView>,
     domains: Vec<DomainView>,
     sessions: Vec<SessionView>,
@@ -46,6 +51,56 @@ struct SavingsView {
     spent_usd: f64,
     round_robin_usd: f64,
     saved_usd: f64,
+}
+
+/// The ledger.
+#[derive(Serialize)]
+struct LedgerView {
+    /// Entries that wait for the disk.
+    queued: usize,
+    buffer: usize,
+    open_requests: usize,
+    written: u64,
+    dropped: u64,
+    /// Receipts that were not copied elsewhere yet.
+    unshipped: u64,
+    /// Seconds since which nothing could be written.
+    failing_for_s: Option<f64>,
+    /// What the disk or SQLite said.
+    fault: Option<String>,
+}
+
+impl LedgerView {
+    fn of(state: LedgerState, now: Moment) -> Self {
+        Self {
+            queued: state.queued,
+            buffer: state.buffer,
+            open_requests: state.open,
+            written: state.written,
+            dropped: state.dropped,
+            unshipped: state.unshipped(),
+            failing_for_s: state.failing_since.map(|(since, _)| now.since(since).as_secs_f64()),
+            fault: state.fault,
+        }
+    }
+}
+
+/// What does not work as it should, for `/readyz`. Requests are served all the same.
+pub(super) fn troubles(live: &Live, now: Moment) -> Vec<String> {
+    let mut troubles = Vec::new();
+    if let Some(state) = live.ledger.as_ref().map(Ledger::state) {
+        if let Some((since, _)) = state.failing_since {
+            let seconds = now.since(since).as_secs();
+            let (queued, buffer) = (state.queued, state.buffer);
+            troubles.push(format!(
+                "the ledger cannot be written for {seconds} s; {queued} of {buffer} entries wait"
+            ));
+        }
+        if state.dropped > 0 {
+            troubles.push(format!("the ledger has dropped {} entries", state.dropped));
+        }
+    }
+    troubles
 }
 
 /// Lines of `cache_breaks`.
@@ -97,6 +152,8 @@ pub(super) fn view(live: &Live, sessions: usize, now: Moment) -> Status {
         links_known: live.links.len(),
         objects_known: live.owners.len(),
         forensics_bytes: live.forensics.bytes(),
+        degraded: troubles(live, now),
+        ledger: live.ledger.as_ref().map(|ledger| LedgerView::of(ledger.state(), now)),
         endpoints: snapshot.pool.endpoint_views(now),
         domains: snapshot.pool.domain_views(now),
         sessions: table.by_heat(now, sessions),

@@ -54,6 +54,13 @@ pub(super) struct Admin {
     admin_token: Option<super::Token>,
 }
 
+impl Admin {
+    /// Takes another token than the usual variable's.
+    pub(super) fn set_token(&mut self, token: &str) {
+        self.admin_token = token.parse().ok();
+    }
+}
+
 fn time(text: &str) -> Result<Duration, String> {
     let span = parse_duration(text).filter(|span| !span.is_zero() && *span <= Duration::from_secs(24 * 3600));
     span.ok_or_else(|| "write a time up to 1d, such as `60s` or `1h30m`".to_owned())
@@ -91,9 +98,14 @@ async fn list(admin: &Admin, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(admin: &Admin, method: Method, path: &str) -> anyhow::Result<Answer> {
+    send(admin, method, path, String::new()).await
+}
+
+/// One call of the admin listener.
+pub(super) async fn send(admin: &Admin, method: Method, path: &str, body: String) -> anyhow::Result<Answer> {
     let bearer = super::Token::text(admin.admin_token.as_ref()).map(|token| format!("Bearer {token}"));
     let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
-    let answer = call(&admin.admin, method, path, &headers, String::new(), LIMIT).await;
+    let answer = call(&admin.admin, method, path, &headers, body, LIMIT).await;
     answer.map_err(|error| {
         anyhow::anyhow!(
             "{error}; is the gateway running? name its admin listener with `--admin http://HOST:PORT`"
@@ -113,7 +125,7 @@ fn expect_success(answer: &Answer) -> anyhow::Result<()> {
 }
 
 /// An endpoint's name as one part of a path. Names need no escape; a typing error might.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
@@ -153,15 +165,7 @@ fn table(endpoints: &[Value]) -> String {
     for endpoint in endpoints {
         rows.push(columns.iter().map(|column| cell(endpoint.get(column))).collect());
     }
-    let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-    }
-    text
+    super::table::aligned(&rows)
 }
 
 fn cell(value: Option<&Value>) -> String {

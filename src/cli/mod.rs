@@ -9,10 +9,13 @@ mod connect;
 mod endpoint;
 mod http;
 mod import;
+mod key;
 mod ledger;
+mod prices;
 mod replay;
 mod serve;
 mod sim;
+mod table;
 
 use std::{
     convert::Infallible,
@@ -46,6 +49,12 @@ enum Command {
     /// List endpoints of a running gateway, or take one out and in
     #[command(subcommand)]
     Endpoint(endpoint::Command),
+    /// Make, list, change, rotate and revoke keys
+    #[command(subcommand)]
+    Key(Box<key::Command>),
+    /// What models cost: take over another gateway's list
+    #[command(subcommand)]
+    Prices(prices::Command),
     /// Print a client's settings for this gateway, and make one test call
     Connect(connect::Args),
     /// Turn another gateway's configuration into ours
@@ -78,6 +87,8 @@ pub fn main() -> ExitCode {
             check::run(&args, &crate::config::ThisHost, Some(crate::server::live_check), out)
         }
         Command::Endpoint(command) => asynchronous(endpoint::run(&command, out)),
+        Command::Key(command) => asynchronous(key::run(&command, out, &mut io::stderr().lock())),
+        Command::Prices(command) => prices::run(&command, &crate::config::ThisHost, out),
         Command::Connect(args) => asynchronous(connect::run(&args, out)),
         Command::Import(command) => import::run(&command, out),
         Command::Ledger(command) => ledger::run(&command, out),

@@ -37,12 +37,17 @@ const fn kind(dialect: Dialect, status: u16) -> &'static str {
 /// The code that tells clients to try again or not: OpenAI's own for what it has a word for.
 fn code(status: u16, reason: &str) -> &str {
     match status {
+        _ if reason == BUDGET => QUOTA,
         401 => "invalid_api_key",
         429 => "rate_limit_exceeded",
         404 if reason == "unknown_model" => "model_not_found",
         _ => reason,
     }
 }
+
+/// The reason of a budget that is spent. `OpenAI`'s clients know that as a quota, and give up.
+const BUDGET: &str = "budget_exceeded";
+const QUOTA: &str = "insufficient_quota";
 
 /// The body of an error answer. `reason` is a label of ours, `message` a sentence for the caller that
 /// quotes neither secrets nor prompts.
@@ -73,13 +78,14 @@ pub fn stream_error(
         Dialect::OpenAiChat => format!("data: {}\n\n", openai(dialect, status, reason, message)),
         Dialect::OpenAiResponses => {
             let number = last_sequence.map_or(0, |last| last.saturating_add(1));
-            let event = json!({
+            let mut event = json!({
                 "type": "error",
                 "code": code(status, reason),
                 "message": message,
                 "param": null,
                 "sequence_number": number,
             });
+            say_budget(&mut event, reason);
             format!("event: error\ndata: {event}\n\n")
         }
     }
@@ -99,14 +105,21 @@ fn anthropic(status: u16, reason: &str, message: &str, request_id: &str) -> Valu
 }
 
 fn openai(dialect: Dialect, status: u16, reason: &str, message: &str) -> Value {
-    json!({
-        "error": {
-            "message": message,
-            "type": kind(dialect, status),
-            "param": null,
-            "code": code(status, reason),
-        }
-    })
+    let mut error = json!({
+        "message": message,
+        "type": if reason == BUDGET { QUOTA } else { kind(dialect, status) },
+        "param": null,
+        "code": code(status, reason),
+    });
+    say_budget(&mut error, reason);
+    json!({ "error": error })
+}
+
+/// `OpenAI`'s word for it stands in `code`; ours stands beside it, the same in every dialect.
+fn say_budget(error: &mut Value, reason: &str) {
+    if let (BUDGET, Value::Object(members)) = (reason, error) {
+        members.insert("reason".to_owned(), reason.into());
+    }
 }
 
 /// A comment that keeps a waiting client's connection alive; no client reads it.
@@ -216,6 +229,27 @@ mod tests {
             value(event.strip_prefix(b"event: error\ndata: ").unwrap()),
             json!({"type": "error", "code": "stream_broken", "message": "m", "param": null, "sequence_number": 42})
         );
+    }
+
+    #[test]
+    fn a_spent_budget_is_named_in_every_dialect() {
+        let said =
+            |dialect| value(&error_body(dialect, 429, "budget_exceeded", "m", "wk_1"))["error"].clone();
+        let claude = said(Dialect::Anthropic);
+        assert_eq!(
+            (&claude["type"], &claude["details"]["error_code"]),
+            (&json!("rate_limit_error"), &json!(BUDGET))
+        );
+        for dialect in [Dialect::OpenAiChat, Dialect::OpenAiResponses] {
+            let error = said(dialect);
+            assert_eq!(
+                (&error["type"], &error["code"], &error["reason"]),
+                (&json!(QUOTA), &json!(QUOTA), &json!(BUDGET))
+            );
+        }
+        let event = stream_error(Dialect::OpenAiResponses, 429, "budget_exceeded", "m", "wk_1", Some(1));
+        let event = value(event.strip_prefix(b"event: error\ndata: ").unwrap());
+        assert_eq!((&event["code"], &event["reason"]), (&json!(QUOTA), &json!(BUDGET)));
     }
 
     #[test]

@@ -21,13 +21,18 @@ pub use buffers::{Buffers, Held};
 pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
 pub use flights::{Flight, Flights};
 pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
-pub use keys::{Found, KeyRing, Minted, mint, well_formed};
+pub use keys::{
+    BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeyView, KeysState,
+    LevelEntry, LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
+};
 pub use turn::KeptTurn;
 
 use crate::{
     metering::Learned,
+    quota::Quota,
     session::{Forensics, Links, Owners},
     snapshot::Snapshot,
+    store::ledger::Ledger,
     telemetry::Tracer,
     types::{ModelName, ProviderName},
 };
@@ -38,6 +43,10 @@ pub struct Live {
     pub snapshot: ArcSwap<Snapshot>,
     /// Who may call, and the levels above keys.
     pub keys: KeyRing,
+    /// Limits and budgets, and what is left of them.
+    pub quota: Arc<Quota>,
+    /// The journal of requests; `None` where none is kept.
+    pub ledger: Option<Ledger>,
     /// Links from earlier answers to sessions.
     pub links: Links,
     /// Whose objects are where.

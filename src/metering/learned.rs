@@ -11,7 +11,7 @@ use ahash::RandomState;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::{meter::whole, script::Weight};
+use super::{lengths::Lengths, meter::whole, script::Weight};
 use crate::types::SessionKey;
 
 /// Classes and sessions kept; the least recently used goes first.
@@ -145,6 +145,7 @@ impl Ratios {
 pub struct Learned {
     classes: Mutex<LruCache<String, Ratios, RandomState>>,
     sessions: Mutex<LruCache<SessionKey, Ratios, RandomState>>,
+    lengths: Mutex<LruCache<String, Lengths, RandomState>>,
 }
 
 impl Default for Learned {
@@ -161,6 +162,7 @@ impl Learned {
         Self {
             classes: Mutex::new(LruCache::with_hasher(bound(CLASSES), RandomState::new())),
             sessions: Mutex::new(LruCache::with_hasher(bound(SESSIONS), RandomState::new())),
+            lengths: Mutex::new(LruCache::with_hasher(bound(CLASSES), RandomState::new())),
         }
     }
 
@@ -173,8 +175,24 @@ impl Learned {
             .unwrap_or_default()
     }
 
+    /// The output tokens that ninety-nine of a hundred answers of a model class do not exceed.
+    #[must_use]
+    pub fn likely_output(&self, class: &str) -> u64 {
+        self.lengths.lock().get(class).map_or_else(|| Lengths::default().likely(), Lengths::likely)
+    }
+
     /// Takes a lesson: a session follows its own answers closely, a class slowly.
     pub fn learn(&self, class: &str, session: Option<SessionKey>, lesson: &Lesson) {
+        if let Some(output) = lesson.output {
+            let mut lengths = self.lengths.lock();
+            if let Some(known) = lengths.get_mut(class) {
+                known.add(output);
+            } else {
+                let mut first = Lengths::default();
+                first.add(output);
+                lengths.put(class.to_owned(), first);
+            }
+        }
         let before = {
             let mut classes = self.classes.lock();
             let before = classes.get(class).copied().unwrap_or_default();

@@ -14,6 +14,7 @@
 //! chunks end where they like, so the first few events of an answer can say no better.
 
 mod learned;
+mod lengths;
 mod meter;
 mod price;
 mod script;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
+    access,
     care::{Care, Plans},
     denial::Denial,
     exchange::Exchange,
@@ -25,7 +26,7 @@ use crate::{
     session::Owner,
     snapshot,
     telemetry::Traced,
-    types::{EndpointName, ModelName, Operation, ProviderName, Reason},
+    types::{EndpointName, ModelName, Operation, ProviderName, Rates, Reason},
     upstream::{Model, ProviderParams},
 };
 
@@ -51,6 +52,10 @@ pub(crate) struct Admitted {
     pub signed_thinking: bool,
     /// It carries reasoning that only the organisation that made it can read.
     pub encrypted_content: bool,
+    /// The most output that the client lets it have.
+    pub max_output: Option<u64>,
+    /// What its tokens are billed at; `None` where no price is known.
+    pub rates: Option<Rates>,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
@@ -137,13 +142,19 @@ pub(crate) fn admit(
     upload: Upload,
 ) -> Result<Admitted, Denial> {
     permitted(x, &who.requested)?;
+    access::check_model(x, &who.model)?;
     let pin = pin(x, &who.view.pins)?;
+    if let Some(owner) = pin.as_ref().and_then(|pin| x.snapshot.pool.endpoint(pin.as_str())) {
+        access::check_owner(x, owner)?;
+    }
     let now = clock::now();
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
     let care = Plans::of(x, &who.model, &who.view, &upload.body);
     let foreseen = care.foresee(x, &who.model, &mut who.view.settings);
     let tokens = ratios.input_tokens(x.request_bytes);
+    let upstream = x.upstream_model.as_ref().map_or("", |model| model.as_str());
+    let rates = x.snapshot.prices.rates(upstream, tokens);
     let (prompt, price) = warmth::prompt(x, operation, &who, &foreseen, tokens);
     if let Some(identity) = &mut x.identity {
         if operation.generates() {
@@ -189,6 +200,8 @@ pub(crate) fn admit(
         price,
         signed_thinking: view.signed_thinking,
         encrypted_content: view.encrypted_content,
+        max_output: view.max_output_tokens,
+        rates,
         background: view.background,
         ratios,
         payload,

@@ -6,7 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    denial::Denial,
+    access,
+    denial::{self, Denial},
     downlink::{Downlink, Lost},
     exchange::Exchange,
 };
@@ -15,11 +16,14 @@ use crate::{
     routing::{Ask, Choosing, Decision, Price, Prompt, Tried},
     snapshot::Snapshot,
     types::{AffinityReason, AffinityResult, DomainName, EndpointName, Reason, SessionKey},
-    upstream::{Endpoint, Flow, Lane, Model, Slot},
+    upstream::{Availability, Endpoint, Flow, Lane, Model, Slot},
 };
 
 /// Lost races for a slot before we stop believing that it will work out.
 const RACES: u32 = 16;
+
+/// Seconds after which it is worth asking an account again whose budget was only reserved.
+const RESERVED: u32 = 5;
 
 /// Where a try goes.
 pub(crate) struct Choice {
@@ -105,6 +109,7 @@ async fn decide(
         flow: wish.flow,
         signed_thinking: wish.signed_thinking,
         bound: bound.as_ref(),
+        allowed: access::narrowed(x),
         may_wait: true,
     };
     let policy = &*snapshot.policy;
@@ -142,7 +147,13 @@ async fn decide(
                 }
             }
             Decision::Deny { reason, retry_after } => {
-                return Err(NoChoice::Denied(deny(reason, retry_after)));
+                return Err(NoChoice::Denied(match are_spent(x, wish, tried) {
+                    Some(for_good) if reason == Reason::NoEndpoint => {
+                        // What is reserved there may come back.
+                        spent(Some(if for_good { retry_after } else { RESERVED }))
+                    }
+                    Some(_) | None => deny(reason, retry_after),
+                }));
             }
         };
     }
@@ -153,6 +164,34 @@ async fn decide(
 fn maker(snapshot: &Snapshot, session: SessionKey) -> Option<DomainName> {
     let home = snapshot.policy.sessions().known(session)?.home;
     Some(snapshot.pool.endpoint(home.endpoint.as_str())?.rate_domain().name().clone())
+}
+
+/// Whether what may be spent is spent at every account that could serve it; or does not suffice for this
+/// request (`Some(false)`).
+fn are_spent(x: &Exchange, wish: &Wish<'_>, tried: &[Tried]) -> Option<bool> {
+    let now = clock::now();
+    let is_meant = |endpoint: &&Arc<Endpoint>| {
+        access::allows(x, endpoint) && wish.pin.is_none_or(|pin| pin == endpoint.name())
+    };
+    let mut for_good = None;
+    for one in wish.model.endpoints.iter().filter(is_meant) {
+        let is_spent = matches!(one.availability(wish.lane, now), Availability::Spent { .. });
+        if !is_spent && !tried.iter().any(|tried| tried.unaffordable && tried.endpoint == *one.name()) {
+            return None;
+        }
+        for_good = Some(for_good.unwrap_or(true) && is_spent);
+    }
+    for_good
+}
+
+/// What may be spent is spent. It is worth coming back only where the period is about to end.
+pub(crate) fn spent(retry_after: Option<u32>) -> Denial {
+    let message =
+        "what may be spent at the accounts that serve this model is spent; ask the gateway's operator";
+    match retry_after.map(u64::from).filter(|seconds| *seconds < denial::LONGEST_RETRY_AFTER) {
+        Some(seconds) => Denial::retry(Reason::AccountsSpent, Duration::from_secs(seconds), message),
+        None => Denial { is_final: true, ..Denial::new(Reason::AccountsSpent, message) },
+    }
 }
 
 fn deny(reason: Reason, retry_after: u32) -> Denial {

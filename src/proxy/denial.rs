@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use crate::types::{Blame, Reason};
+use crate::{
+    quota::Refusal,
+    types::{Blame, Reason},
+};
 
 /// A no, ready to be written in any dialect.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +24,10 @@ pub(crate) struct Denial {
     pub close: bool,
     /// The methods that are allowed, where another one was used.
     pub allow: Option<String>,
+    /// Trying again does not help: clients are told so.
+    pub is_final: bool,
+    /// The limit or budget that was in the way.
+    pub refusal: Option<Box<Refusal>>,
 }
 
 /// Claude Code gives up at once above this, so nobody is ever told to wait longer.
@@ -29,12 +36,33 @@ pub(crate) const LONGEST_RETRY_AFTER: u64 = 60;
 impl Denial {
     /// A no without a time to come back.
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry_after: None, close: false, allow: None }
+        Self {
+            reason,
+            message: message.into(),
+            retry_after: None,
+            close: false,
+            allow: None,
+            is_final: false,
+            refusal: None,
+        }
     }
 
     /// A no with a time to come back.
     pub(crate) fn retry(reason: Reason, after: Duration, message: impl Into<String>) -> Self {
         Self { retry_after: Some(after), ..Self::new(reason, message) }
+    }
+
+    /// A limit or a budget has no room. A fleet must not poll an empty budget all night, so only a
+    /// limit says when to come back.
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        let reason = if refusal.is_budget() { Reason::BudgetExceeded } else { Reason::LimitReached };
+        let message = refusal.message();
+        Self {
+            retry_after: refusal.retry_after,
+            is_final: !refusal.may_retry(),
+            refusal: Some(Box::new(refusal)),
+            ..Self::new(reason, message)
+        }
     }
 
     /// The same no, given before the body was read.
@@ -56,7 +84,7 @@ impl Denial {
             Reason::BodyTooLarge => 413,
             Reason::UnsupportedMedia => 415,
             Reason::HeadersTooLarge => 431,
-            Reason::RateLimited => 429,
+            Reason::RateLimited | Reason::LimitReached | Reason::BudgetExceeded => 429,
             Reason::ClientGone | Reason::ClientStalled => 499,
             Reason::Internal => 500,
             Reason::UpstreamError | Reason::UpstreamUnreachable | Reason::StreamBroken => 502,
@@ -65,6 +93,8 @@ impl Denial {
             | Reason::BuffersFull
             | Reason::WaitersFull
             | Reason::NoEndpoint
+            | Reason::AccountsSpent
+            | Reason::LedgerFull
             | Reason::UpstreamAuth
             | Reason::Draining => 503,
         }
@@ -91,12 +121,16 @@ pub(crate) const fn blame(reason: Reason) -> Blame {
         | Reason::UnknownModel
         | Reason::WrongDialect
         | Reason::UnknownObject
+        | Reason::LimitReached
+        | Reason::BudgetExceeded
         | Reason::ClientGone
         | Reason::ClientStalled => Blame::Caller,
         Reason::KeysUnready
         | Reason::OwnerGone
         | Reason::BuffersFull
         | Reason::WaitersFull
+        | Reason::AccountsSpent
+        | Reason::LedgerFull
         | Reason::Draining
         | Reason::Internal => Blame::Gateway,
         Reason::RateLimited

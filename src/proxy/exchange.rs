@@ -7,11 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 
-use super::{keepalive::Resting, native::Pass, reading::Reading, settle};
+use super::{journal::Journal, keepalive::Resting, native::Pass, reading::Reading, reserve::Claim, settle};
 use crate::{
     clock::{self, Moment, UnixTime},
     dialect::TtlAsked,
     live::{Flight, Live},
+    quota::{Permit, Refusal},
     routing::{Record, Turn},
     session::{Case, Identity},
     snapshot::Snapshot,
@@ -69,6 +70,14 @@ pub struct Exchange {
     pub(crate) thinking_made_at: Option<EndpointName>,
     /// The session's turn at the endpoint.
     pub(crate) turn: Option<Turn>,
+    /// What it may come to.
+    pub(crate) claim: Option<Claim>,
+    /// What it holds of limits and budgets.
+    pub(crate) permit: Option<Permit>,
+    /// Keeps its open record in the ledger up to date.
+    pub(crate) journal: Option<Journal>,
+    /// The limit or budget that refused it, or ended it.
+    pub(crate) refused: Option<Box<Refusal>>,
     /// What the answer says.
     pub(crate) reading: Option<Reading>,
     /// Its turn in the agents' trace, where one is written.
@@ -107,6 +116,18 @@ pub struct Exchange {
     settled: bool,
 }
 
+/// What listens in on an answer.
+pub(crate) struct Listeners<'a> {
+    /// What it says.
+    pub reading: &'a mut Reading,
+    /// The live gauges.
+    pub flight: &'a mut Flight,
+    /// What it holds of limits and budgets.
+    pub permit: Option<&'a mut Permit>,
+    /// Its open record.
+    pub journal: Option<&'a mut Journal>,
+}
+
 impl Exchange {
     pub(crate) fn new(live: &Arc<Live>) -> Self {
         Self {
@@ -133,6 +154,10 @@ impl Exchange {
             thinking_made_at: None,
             traced: None,
             turn: None,
+            claim: None,
+            permit: None,
+            journal: None,
+            refused: None,
             reading: None,
             care: CareDone::default(),
             resting: None,
@@ -155,8 +180,13 @@ impl Exchange {
     }
 
     /// What listens in on the answer.
-    pub(crate) fn reading_and_flight(&mut self) -> Option<(&mut Reading, &mut Flight)> {
-        Some((self.reading.as_mut()?, &mut self.flight))
+    pub(crate) fn listeners(&mut self) -> Option<Listeners<'_>> {
+        Some(Listeners {
+            reading: self.reading.as_mut()?,
+            flight: &mut self.flight,
+            permit: self.permit.as_mut(),
+            journal: self.journal.as_mut(),
+        })
     }
 
     /// The request is over. Books it once, however often it is called.

@@ -24,7 +24,7 @@ pub(super) async fn finish(line: &mut Downlink<'_>, x: &mut Exchange, ending: En
         Ending::Interrupted(cut) => {
             let (reason, message) = reply::of_cut(&cut);
             if !matches!(cut, super::relay::Cut::Reported(_)) {
-                reply::interrupt(line, x, reason, message).await;
+                reply::interrupt(line, x, reason, &message).await;
             } else {
                 // The provider has said it in-band already, and once is enough.
                 let _ = line.end().await;

@@ -8,13 +8,14 @@ use pingora_proxy::Session;
 use tokio::sync::mpsc;
 
 use super::{
+    access,
     admit::{self, Payload},
     connect::Upstreams,
     denial::Denial,
     downlink::{Downlink, Lost},
     drive::{Drive, Ending, Request},
     exchange::Exchange,
-    finish, identify, models, passthrough, reply,
+    feedback, finish, identify, models, passthrough, reply, reserve,
     route::{Route, Target},
     single, upload,
 };
@@ -99,6 +100,12 @@ impl Gateway {
                 let sent = reply::json(line, x, 200, body).await;
                 Ok(Entered::Ended(said(sent)))
             }
+            Route::Feedback => {
+                expect_method(&method, &[Method::POST])?;
+                x.silent = true;
+                let upload = receive(line, x).await?;
+                feedback::take(line, x, &upload.body).await.map(Entered::Ended)
+            }
             Route::Call(operation) => {
                 expect_method(&method, &[Method::POST])?;
                 let path = with_query(operation.path(), query.as_deref());
@@ -157,6 +164,7 @@ impl Gateway {
             line.beat_with(&snapshot.server.heartbeat);
         }
         let admitted = admit::admit(x, operation, who, upload)?;
+        reserve::call(x, &admitted).await?;
         let background = admitted.background;
         // What is learned later is the answer's, not the request's: a background answer has no usage yet.
         x.metered = !background;
@@ -199,11 +207,14 @@ impl Gateway {
                 "the account that owns this object is not configured any more",
             ));
         };
+        access::check_owner(x, &endpoint)?;
         let job = (x.tenant.clone(), pin.id);
         if let Some(background) = self.background.lock().peek(&job) {
             x.model = background.model.clone();
             x.upstream_model = background.upstream_model.clone();
         }
+        // What was made here was paid for by its maker's permit, or will be by the look that finds it done.
+        reserve::aside(x, false).await?;
         let payload = Payload::plain(Some(upload));
         let ending = Box::pin(single::single(self, line, x, &endpoint, request, payload, None)).await;
         let finished =
@@ -230,10 +241,15 @@ impl Gateway {
         if !has_body || passthrough::is_opaque(headers) {
             let way = passthrough::way(x, &method, target, b"");
             x.pass_path = Some(with_query(&target.path, query));
-            return way.map(Entered::Native).map_err(|no| if has_body { no.closing() } else { no });
+            let closing = |no: Denial| if has_body { no.closing() } else { no };
+            let way = way.map_err(closing)?;
+            reserve::aside(x, false).await.map_err(closing)?;
+            return Ok(Entered::Native(way));
         }
         // Asked before the body is: a path that is not allowed gets no upload.
         passthrough::way(x, &method, target, b"").map_err(Denial::closing)?;
+        // Nobody knows what it will cost: a batch may cost much.
+        reserve::aside(x, method == Method::POST).await.map_err(Denial::closing)?;
         let upload = receive(line, x).await?;
         let way = passthrough::way(x, &method, target, &upload.body)?;
         let request = Request { method, path_and_query: with_query(&target.path, query), headers };
@@ -315,7 +331,7 @@ fn below_v1(path: &str) -> &str {
 }
 
 /// An answer of our own went out whole, or the client left during it.
-fn said(sent: Result<(), Lost>) -> Ending {
+pub(crate) fn said(sent: Result<(), Lost>) -> Ending {
     match sent {
         Ok(()) => Ending::Said,
         Err(lost) => Ending::Lost(lost),

@@ -23,6 +23,7 @@ use super::{
     forward::{self, Answer, Broken, Outbound},
     headers,
     reading::{Learner, Reading},
+    reserve,
 };
 use crate::{
     clock::{self, Moment},
@@ -226,6 +227,12 @@ async fn send(live: &Arc<Live>, upstreams: &Upstreams, ping: &Ping<KeptTurn>) {
         return;
     };
     begin(&mut x, turn, &model, &endpoint, now);
+    if !reserve::keep_alive(&mut x, turn.tokens, &endpoint).await {
+        // What may be spent there is needed for callers.
+        (x.silent, x.turn) = (true, None);
+        live.keeper.done(ping, &endpoint.provider().params.name, None);
+        return;
+    }
     let cost = exchange(&mut x, upstreams, turn, slot, body).await;
     live.keeper.done(ping, &endpoint.provider().params.name, cost);
 }

@@ -11,6 +11,7 @@ use pingora::http::ResponseHeader;
 use super::{denial::Denial, drive::Ending};
 use crate::{
     dialect::UpstreamFault,
+    quota::Refusal,
     types::Reason,
     upstream::{Failure, Verdict},
 };
@@ -40,6 +41,8 @@ pub(crate) enum LastWord {
     Event(UpstreamFault, Verdict),
     /// No answer at all.
     Broken(Failure),
+    /// A budget has nothing left for it.
+    Budget(Box<Refusal>),
 }
 
 impl LastWord {
@@ -55,6 +58,7 @@ impl LastWord {
                     .unwrap_or_else(|| Denial::new(of_event(&verdict), reported(&fault))),
             ),
             Self::Broken(failure) => Ending::Denied(broken(&failure)),
+            Self::Budget(refusal) => Ending::Denied(Denial::refused(*refusal)),
         }
     }
 

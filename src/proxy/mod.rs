@@ -1,7 +1,7 @@
-//! The data path: six verbs in a row, and the only place that knows Pingora's `Session`.
+//! The data path: seven verbs in a row, and the only place that knows Pingora's `Session`.
 //!
 //! ```text
-//! identify -> admit -> choose -> forward -> relay -> settle
+//! identify -> admit -> reserve -> choose -> forward -> relay -> settle
 //! ```
 //!
 //! [`Gateway`] is Pingora's `ProxyHttp`. For calls to models the whole exchange is driven from
@@ -20,22 +20,27 @@ mod forward;
 mod gateway;
 mod identify;
 mod relay;
+mod reserve;
 mod settle;
 mod upload;
 mod warmth;
 
 mod drive;
+mod feedback;
 mod finish;
 mod native;
 mod passthrough;
 mod single;
 
+mod access;
 mod cooling;
 mod denial;
 mod downlink;
 mod exchange;
 mod headers;
+mod journal;
 mod last_word;
+mod limits;
 mod models;
 mod reading;
 mod reply;

@@ -18,7 +18,7 @@ use super::{
     exchange::Exchange,
     forward,
     gateway::{Gateway, Handled},
-    headers,
+    headers, limits,
     passthrough::Way,
     reply,
 };
@@ -161,6 +161,7 @@ impl ProxyHttp for Gateway {
             head.remove_header(&name);
         }
         reply::explain(head, x);
+        limits::answer(head, x);
         Ok(())
     }
 

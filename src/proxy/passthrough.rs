@@ -9,7 +9,7 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, HeaderValue, Method, header};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{admit, denial::Denial, exchange::Exchange, route::Target};
+use super::{access, admit, denial::Denial, exchange::Exchange, route::Target};
 use crate::{
     clock,
     dialect::{HardPin, PinKind},
@@ -101,6 +101,7 @@ pub(crate) fn way(x: &Exchange, method: &Method, target: &Target, body: &[u8]) -
                     "the provider that owns this object does not let this call through",
                 ));
             }
+            access::check_owner(x, owner)?;
             Arc::clone(owner)
         }
     };
@@ -113,14 +114,22 @@ pub(crate) fn answers_to(provider: &Provider, name: &str) -> bool {
 }
 
 /// Pingora's load balancer places a tenant by rendezvous over the provider's accounts.
-fn place(x: &Exchange, provider: &Provider) -> Result<Arc<Endpoint>, Denial> {
+fn place(x: &Exchange, provider: &Arc<Provider>) -> Result<Arc<Endpoint>, Denial> {
+    let mut accounts = x.snapshot.pool.endpoints().iter();
+    if !accounts.any(|one| Arc::ptr_eq(one.provider(), provider) && access::allows(x, one)) {
+        return Err(Denial::new(
+            Reason::Forbidden,
+            format!("your key may not use provider `{}`, or none of its regions", provider.params.name),
+        ));
+    }
     let key = xxh3_64(x.tenant.as_str().as_bytes()).to_le_bytes();
     let ring: Option<&Arc<Ring>> = x.snapshot.rings.of_provider(&provider.params.name);
     let now = clock::now();
     ring.and_then(|ring| {
         let accept = |backend: &pingora_load_balancing::Backend, _healthy: bool| {
-            endpoint_of(backend)
-                .is_some_and(|endpoint| endpoint.availability(Lane::PASSTHROUGH, now).usable())
+            endpoint_of(backend).is_some_and(|endpoint| {
+                access::allows(x, endpoint) && endpoint.availability(Lane::PASSTHROUGH, now).usable()
+            })
         };
         let backend = ring.balancer().select_with(&key, 64, accept)?;
         endpoint_of(&backend).map(Arc::clone)

@@ -86,6 +86,8 @@ pub(crate) struct Reading {
     reply: Option<ReplyHasher>,
     content: bool,
     terminal: bool,
+    /// The provider has said what the input came to, and that was passed on.
+    told_input: bool,
 }
 
 impl Reading {
@@ -102,6 +104,7 @@ impl Reading {
             reply,
             content: false,
             terminal: false,
+            told_input: false,
         }
     }
 
@@ -148,6 +151,13 @@ impl Reading {
     /// Keeps the live gauge up to date.
     pub(crate) fn report(&self, flight: &mut Flight, now: Moment) {
         flight.set_output(self.meter.live_output(now));
+    }
+
+    /// The provider has just said for the first time what the input came to. Says so once.
+    pub(crate) fn has_news_of_input(&mut self) -> bool {
+        let known = !self.told_input && self.meter.reported().settled().total_input() > 0;
+        self.told_input |= known;
+        known
     }
 
     /// Something of the model's own has come.

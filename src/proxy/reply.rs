@@ -1,5 +1,7 @@
 //! Answers of our own, in the caller's dialect, and the headers that explain a decision.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header;
 use pingora::http::ResponseHeader;
@@ -9,10 +11,11 @@ use super::{
     downlink::{Downlink, Lost},
     exchange::Exchange,
     last_word::Final,
+    limits,
     relay::Cut,
 };
 use crate::{
-    dialect,
+    clock, dialect,
     routing::Turn,
     types::{Dialect, Reason},
 };
@@ -99,6 +102,12 @@ pub(crate) async fn deny(line: &mut Downlink<'_>, x: &mut Exchange, no: &Denial)
     if let Some(seconds) = no.retry_after_seconds() {
         let _ = head.insert_header(header::RETRY_AFTER, seconds);
     }
+    if no.is_final {
+        let _ = head.insert_header("x-should-retry", "false");
+    }
+    if let Some(refusal) = &no.refusal {
+        limits::tell(&mut head, dialect, &refusal.figures(), clock::unix_now());
+    }
     explain(&mut head, x);
     if x.snapshot.server.explain {
         let _ = head.insert_header("x-warmkey-reason", no.reason.label());
@@ -158,12 +167,14 @@ pub(crate) async fn interrupt(line: &mut Downlink<'_>, x: &mut Exchange, reason:
 }
 
 /// What a cut is called, and how it is said.
-pub(crate) fn of_cut(cut: &Cut) -> (Reason, &'static str) {
-    match cut {
+pub(crate) fn of_cut(cut: &Cut) -> (Reason, Cow<'static, str>) {
+    let (reason, message) = match cut {
+        Cut::Budget(refusal) => return (Reason::BudgetExceeded, refusal.message().into()),
         Cut::Broken => (Reason::StreamBroken, "the connection to the provider broke during the answer"),
         Cut::Truncated => (Reason::StreamBroken, "the provider ended the answer before it was complete"),
         Cut::Idle => (Reason::UpstreamTimeout, "the provider fell silent during the answer"),
         Cut::Overdue => (Reason::UpstreamTimeout, "the answer took longer than the request's time"),
         Cut::Reported(_) => (Reason::UpstreamError, "the provider reported an error during the answer"),
-    }
+    };
+    (reason, message.into())
 }

@@ -34,6 +34,8 @@ pub(crate) enum Route {
         /// Its id.
         id: String,
     },
+    /// `/v1/feedback`: what somebody thinks of an answer.
+    Feedback,
     /// Something else: allowed only where a provider's `passthrough` says so.
     Other,
 }
@@ -68,6 +70,7 @@ fn route(path: &str) -> Route {
         "/messages" if path.starts_with("/v1/") => Route::Call(Operation::Messages),
         "/messages/count_tokens" if path.starts_with("/v1/") => Route::Call(Operation::CountTokens),
         "/chat/completions" => Route::Call(Operation::ChatCompletions),
+        "/feedback" if path.starts_with("/v1/") => Route::Feedback,
         "/responses" => Route::Call(Operation::Responses),
         "/embeddings" => Route::Call(Operation::Embeddings),
         "/completions" => Route::Call(Operation::Completions),

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use super::{denial, exchange::Exchange, keepalive};
+use super::{denial, exchange::Exchange, keepalive, reserve};
 use crate::{
-    clock,
+    clock::{self, Moment},
     live::Decided,
-    routing::{InputFacts, Record, TurnFacts},
+    routing::{InputFacts, TurnFacts},
     session::{self, Verdict},
+    store::counters::Charged,
     telemetry::Metrics,
     types::{
         CacheBreak, Family, Flags, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey,
@@ -20,10 +21,13 @@ use crate::{
 
 /// Makes the receipt and books it.
 pub(crate) fn settle(x: &mut Exchange) {
+    let now = clock::now();
     if x.silent {
+        if let Some(permit) = x.permit.take() {
+            permit.release(now);
+        }
         return;
     }
-    let now = clock::now();
     let (outcome, reason) = x.end.unwrap_or((Outcome::Cancelled, Some(Reason::Internal)));
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let (usage, estimated) = usage(x, outcome);
@@ -48,6 +52,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         ticket.over(usage.output, now);
     }
     keepalive::after_turn(x, outcome, &usage);
+    let (charged, flags) = pay(x, &usage, charge, now);
     let receipt = Receipt {
         id: x.id,
         at: x.at,
@@ -81,8 +86,8 @@ pub(crate) fn settle(x: &mut Exchange) {
         expected_read,
         predicted,
         charge,
-        billed: charge.map(|charge| x.key.as_ref().map_or(charge, |key| key.billed(charge))),
-        flags: Flags::default(),
+        billed: reserve::billed(x.key.as_ref(), charge),
+        flags,
         request_bytes: x.request_bytes,
         response_bytes: x.response_bytes,
         timings: Timings {
@@ -96,9 +101,16 @@ pub(crate) fn settle(x: &mut Exchange) {
             }),
         },
     };
-    Metrics::global().book(&receipt);
-    log(&receipt, &x.record);
+    let metrics = Metrics::global();
+    metrics.book(&receipt);
+    if let Some(refusal) = &x.refused {
+        metrics.spending.refused(refusal.scope.level(), refusal.what.label());
+    }
+    log(&receipt, x);
     note(x, &receipt);
+    if let Some(ledger) = &x.live.ledger {
+        ledger.close(receipt, charged);
+    }
     x.reading = None;
 }
 
@@ -126,6 +138,16 @@ fn note(x: &mut Exchange, r: &Receipt) {
     );
 }
 
+/// Settles what was reserved to what was used. Returns what budgets are charged.
+fn pay(x: &mut Exchange, usage: &Usage, charge: Option<NanoUsd>, now: Moment) -> (Vec<Charged>, Flags) {
+    let Some(permit) = x.permit.take() else { return (Vec::new(), Flags::default()) };
+    let (reserved, over_soft_budget) = (permit.reserved(), permit.is_over_soft_budget());
+    let charged = permit.settle(usage, charge, now);
+    let held = |one: &Charged| reserved.iter().find(|held| held.id == one.id).map_or(0, |held| held.amount);
+    let overshoot = charged.iter().any(|one| one.amount > held(one));
+    (charged, Flags { over_soft_budget, overshoot })
+}
+
 /// What to charge: the provider's figures where it gave them, else our estimate, but nothing for a
 /// request that no provider has begun to answer.
 fn usage(x: &Exchange, outcome: Outcome) -> (Usage, bool) {
@@ -140,10 +162,10 @@ fn usage(x: &Exchange, outcome: Outcome) -> (Usage, bool) {
 }
 
 fn charge(x: &Exchange, usage: &Usage) -> Option<NanoUsd> {
-    let model = x.upstream_model.as_ref()?;
     if *usage == Usage::default() {
         return Some(NanoUsd(0));
     }
+    let model = x.upstream_model.as_ref()?;
     let charge = x.snapshot.prices.charge(model.as_str(), usage);
     if charge.is_none() {
         Metrics::global().no_price(x.model.as_ref().map_or("none", |label| label.as_str()));
@@ -181,7 +203,9 @@ fn learn(x: &Exchange, session: Option<SessionKey>) {
 }
 
 /// One line a request, with the field names of the OpenTelemetry GenAI conventions where they exist.
-fn log(r: &Receipt, record: &Record) {
+fn log(r: &Receipt, x: &Exchange) {
+    let record = &x.record;
+    let refused = x.refused.as_deref();
     let millis = |d: Duration| d.as_secs_f64() * 1e3;
     tracing::info!(
         request_id = %r.id,
@@ -206,6 +230,8 @@ fn log(r: &Receipt, record: &Record) {
         care = r.care.any().then(|| r.care.to_string()),
         outcome = r.outcome.label(),
         reason = r.reason.map(|reason| reason.label()),
+        limit = refused.map(|refusal| refusal.what.label()),
+        limit_of = refused.map(|refusal| refusal.scope.level()),
         blame = r.blame.map(|blame| blame.label()),
         attempts = r.attempts.len(),
         ambiguous = r.attempts.iter().filter(|attempt| attempt.ambiguous).count(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{
     admit::{Payload, Shape},
+    choose,
     denial::Denial,
     downlink::Downlink,
     drive::{Ending, Request},
@@ -12,9 +13,10 @@ use super::{
     forward::{self, Answer, Broken, Outbound},
     gateway::Gateway,
     last_word::{Final, LastWord},
+    limits,
     reading::{Learner, Reading},
     relay::{self, Cut, Ended, Passage},
-    reply,
+    reply, reserve,
 };
 use crate::{
     clock,
@@ -34,6 +36,11 @@ pub(crate) async fn single(
     mut payload: Payload,
     creates: Option<PinKind>,
 ) -> Ending {
+    match reserve::bind(x, endpoint).await {
+        Ok(out) if out.is_empty() => {}
+        Ok(_) => return Ending::Denied(choose::spent(None)),
+        Err(denial) => return Ending::Denied(denial),
+    }
     let started = clock::now();
     let Ok(mut slot) = endpoint.acquire(Lane::PASSTHROUGH, &Draw::untold(), started) else {
         return Ending::Denied(Denial::retry(
@@ -109,6 +116,7 @@ async fn pass(
         return (LastWord::Broken(Failure::Broken).ending(), AttemptOutcome::Broken);
     };
     reply::explain(&mut down, x);
+    limits::answer(&mut down, x);
     let ended = relay::relay(line, answer, down, &passage, x, payload).await;
     x.response_bytes = line.sent;
     match ended {

@@ -201,6 +201,7 @@ impl Gateway {
                 flow,
                 signed_thinking: false,
                 bound: None,
+                allowed: None,
                 may_wait: true,
             };
             let decision = match how {
@@ -482,7 +483,7 @@ impl Trip {
             has_history: points.iter().any(|point| point.section == Section::Assistant),
             tokens,
             bytes,
-            flow: Some(Flow { id: xxh3_64(&caller), weight: 1.0, bytes }),
+            flow: Some(Flow { id: xxh3_64(&caller), bytes, ..Flow::NOBODY }),
             ttl: Some(ttl),
             model: Some(model),
             ..Self::default()

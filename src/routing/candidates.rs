@@ -288,6 +288,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
             Availability::FailureOpen { .. }
             | Availability::TrialBusy
             | Availability::Barred { .. }
+            | Availability::Spent { .. }
             | Availability::Unhealthy
             | Availability::Quarantined
             | Availability::Drained => None,

@@ -29,7 +29,7 @@ fn waiting(decision: &Decision) -> Moment {
 }
 
 fn flow(id: u64) -> Flow {
-    Flow { id, weight: 1.0, bytes: 1_000 }
+    Flow { id, bytes: 1_000, ..Flow::NOBODY }
 }
 
 fn take(choosing: &mut Choosing, decision: Decision, ask: &Ask<'_>, now: Moment) -> Slot {

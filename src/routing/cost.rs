@@ -191,6 +191,9 @@ impl Asked<'_> {
     fn why_left(&self, known: &Known, candidates: &Candidates<'_, '_>) -> AffinityReason {
         let home = known.home.id;
         let Some(node) = self.nodes.by_id(home) else { return AffinityReason::Withdrawn };
+        if self.ask.forbids(&node.endpoint) {
+            return AffinityReason::Withdrawn;
+        }
         if self.ask.rules_out(&node.endpoint) {
             return AffinityReason::Fallback;
         }
@@ -209,6 +212,7 @@ impl Asked<'_> {
             Availability::FailureOpen { .. }
             | Availability::TrialBusy
             | Availability::Barred { .. }
+            | Availability::Spent { .. }
             | Availability::Unhealthy => AffinityReason::Unavailable,
             Availability::Ready | Availability::HalfOpen => AffinityReason::Cheaper,
         }

@@ -10,6 +10,8 @@
 //! replicas and restarts agree. The trap: an eager fallback re-ingests a whole context elsewhere, drains
 //! that account too, and so on until all are cold; hence waiting, no bouncing, and a retry budget.
 
+#[cfg(test)]
+mod access_tests;
 mod candidates;
 mod choosing;
 mod cost;

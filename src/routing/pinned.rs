@@ -61,7 +61,9 @@ impl Pinned {
             return self.relocate(ask, nodes, known, AffinityReason::Withdrawn, now);
         };
         if ask.rules_out(&node.endpoint) {
-            return self.relocate(ask, nodes, known, AffinityReason::Fallback, now);
+            let forbidden = ask.forbids(&node.endpoint);
+            let why = if forbidden { AffinityReason::Withdrawn } else { AffinityReason::Fallback };
+            return self.relocate(ask, nodes, known, why, now);
         }
         let why = match node.endpoint.availability(ask.lane, now) {
             Availability::Ready | Availability::HalfOpen | Availability::Suspect => {
@@ -86,6 +88,7 @@ impl Pinned {
             Availability::FailureOpen { .. }
             | Availability::TrialBusy
             | Availability::Barred { .. }
+            | Availability::Spent { .. }
             | Availability::Unhealthy => AffinityReason::Unavailable,
             Availability::Quarantined | Availability::Drained => AffinityReason::Withdrawn,
         };

@@ -23,7 +23,9 @@ use super::{
 use crate::{
     clock::Moment,
     dialect::TtlAsked,
-    types::{AffinityReason, AffinityResult, DomainName, EndpointName, ModelName, Reason, SessionKey},
+    types::{
+        Access, AffinityReason, AffinityResult, DomainName, EndpointName, ModelName, Reason, SessionKey,
+    },
     upstream::{Endpoint, Flow, Lane, Need, Reservation},
 };
 
@@ -42,6 +44,8 @@ pub struct Tried {
     /// It answered 429: the same endpoint may be tried again once its limits allow. Any other
     /// failure rules it out for this request.
     pub rate_limited: bool,
+    /// It was not tried at all: what may be spent there has no room for this request.
+    pub unaffordable: bool,
 }
 
 impl Tried {
@@ -52,7 +56,14 @@ impl Tried {
             endpoint: endpoint.name().clone(),
             rate_domain: endpoint.rate_domain().name().clone(),
             rate_limited,
+            unaffordable: false,
         }
+    }
+
+    /// What may be spent at `endpoint` has no room for this request. It costs no retry to go elsewhere.
+    #[must_use]
+    pub fn unaffordable(endpoint: &Endpoint) -> Self {
+        Self { unaffordable: true, ..Self::new(endpoint, false) }
     }
 }
 
@@ -85,15 +96,23 @@ pub struct Ask<'a> {
     pub signed_thinking: bool,
     /// It carries what only this rate domain (an organisation) can read: encrypted reasoning.
     pub bound: Option<&'a DomainName>,
+    /// Where its caller may go; `None` is everywhere.
+    pub allowed: Option<&'a Access>,
     /// Waiting is still possible: not once the places for it are taken.
     pub may_wait: bool,
 }
 
 impl Ask<'_> {
-    /// It cannot go there: it failed there before, for another reason than limits, or what it carries
-    /// can be read elsewhere only.
+    /// Its caller may not use that endpoint.
+    pub(super) fn forbids(&self, endpoint: &Endpoint) -> bool {
+        self.allowed.is_some_and(|access| !access.allows(&endpoint.provider().params.name, endpoint.region()))
+    }
+
+    /// It cannot go there: it failed there before, for another reason than limits, what it carries can
+    /// be read elsewhere only, or its caller may not.
     pub(super) fn rules_out(&self, endpoint: &Endpoint) -> bool {
-        self.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
+        self.forbids(endpoint)
+            || self.tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
             || self.bound.is_some_and(|bound| endpoint.rate_domain().name() != bound)
     }
 }
@@ -149,7 +168,8 @@ impl Decision {
         now: Moment,
     ) -> Self {
         let name = endpoint.name();
-        let elsewhere = !ask.tried.is_empty() && ask.tried.iter().all(|tried| tried.endpoint != *name);
+        let mut failed = ask.tried.iter().filter(|tried| !tried.unaffordable).peekable();
+        let elsewhere = failed.peek().is_some() && failed.all(|tried| tried.endpoint != *name);
         if elsewhere && !endpoint.provider().budget.withdraw(now) {
             let limited = ask.tried.last().is_some_and(|tried| tried.rate_limited);
             let reason = if limited { Reason::RateLimited } else { Reason::NoEndpoint };

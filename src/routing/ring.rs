@@ -54,6 +54,7 @@ impl HealthCheck for StateCheck {
             Some(
                 out @ (EndpointState::Cooling
                 | EndpointState::Failing
+                | EndpointState::Spent
                 | EndpointState::Unhealthy
                 | EndpointState::Quarantined
                 | EndpointState::Drained),

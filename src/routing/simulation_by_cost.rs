@@ -107,7 +107,7 @@ struct World {
 }
 
 fn flow(caller: u64) -> Flow {
-    Flow { id: caller, weight: if caller == 0 { 2.0 } else { 1.0 }, bytes: 10_000 }
+    Flow { id: caller, weight: if caller == 0 { 2.0 } else { 1.0 }, bytes: 10_000, ..Flow::NOBODY }
 }
 
 impl World {

@@ -179,6 +179,7 @@ impl Kit {
             flow: Flow::NOBODY,
             signed_thinking: false,
             bound: None,
+            allowed: None,
             may_wait: true,
         }
     }

@@ -8,6 +8,7 @@ use http::HeaderName;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::stores::Stores;
 use crate::{
     clock,
     config::Config,
@@ -74,12 +75,14 @@ fn prices(config: &Config) -> PriceList {
 }
 
 /// Everything that outlives a reload.
-pub(super) fn live(config: &Config, policy: &Arc<Router>) -> anyhow::Result<Live> {
+pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> anyhow::Result<Live> {
     let start = u64::try_from(clock::unix_now().0.as_nanos() & u128::from(u64::MAX)).unwrap_or(0);
     let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
     Ok(Live {
         snapshot: ArcSwap::from_pointee(snapshot(config, None, policy)?),
-        keys: KeyRing::new(config.callers.clone(), config.levels.clone()),
+        keys: KeyRing::new(config.callers.clone(), config.levels.clone(), super::keys::store(config)?),
+        quota: stores.quota,
+        ledger: stores.ledger,
         links: Links::new(links, start ^ fastrand::u64(..)),
         owners: Owners::new(config.routing.objects),
         forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),

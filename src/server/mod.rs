@@ -7,12 +7,16 @@
 //! Listeners are bound here, before anything else starts, so that a taken port is an error with a
 //! name and not a panic inside a service.
 
+mod alerts;
 mod build;
+mod keys;
 mod listen;
 mod live_check;
 mod reload;
 mod state;
+mod stores;
 mod upkeep;
+mod webhook;
 
 use std::{
     net::SocketAddr,
@@ -31,6 +35,7 @@ use tokio::{
 
 pub use live_check::{LiveReport, live_check};
 
+use self::stores::Stores;
 use crate::{
     admin::Admin,
     config::{self, Config, ThisHost},
@@ -104,7 +109,7 @@ async fn run(
         None => None,
     };
     let policy = Arc::new(Router::new(&config.routing.router()));
-    let live = Arc::new(build::live(&config, &policy)?);
+    let live = Arc::new(build::live(&config, &policy, Stores::open(&config)?)?);
     state::restore(&live, config.server.state_file.as_deref());
     let upstreams = Arc::new(Upstreams::new(build::POOLED));
     let (stop, stopping) = watch::channel(false);
@@ -131,6 +136,7 @@ async fn run(
     let stops = listen::Stops { data: stopping, admin: admin_stopping };
     listeners.start(&config.server, &conf, gateway, admin, stops, &mut services)?;
     let mut upkeep = JoinSet::new();
+    keys::start(&live, &mut upkeep).await;
     upkeep::start(&live, &upstreams, &mut upkeep);
     reload::start(&live, &upstreams, policy, path, &config, &mut upkeep);
     upkeep::first_checks(&live, &upstreams, |_| true).await;
@@ -146,6 +152,11 @@ async fn run(
     state::save(&live, file.as_deref());
     if let Some(tracer) = &live.tracer {
         tracer.close();
+    }
+    if let Some(ledger) = &live.ledger
+        && !ledger.stop().await
+    {
+        tracing::error!("the ledger could not write everything before the end");
     }
     close_admin.send_replace(true);
     services.shutdown().await;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::state;
+use super::{alerts, state, stores};
 use crate::{
     clock,
     live::Live,
@@ -22,6 +22,8 @@ pub(super) fn start(live: &Arc<Live>, upstreams: &Arc<Upstreams>, tasks: &mut Jo
     tasks.spawn(check_keys(Arc::clone(live), Arc::clone(upstreams)));
     tasks.spawn(probe_engines(Arc::clone(live), Arc::clone(upstreams)));
     tasks.spawn(keep_alive(Arc::clone(live), Arc::clone(upstreams)));
+    tasks.spawn(stores::follow_levels(Arc::clone(live)));
+    tasks.spawn(alerts::tell(Arc::clone(live)));
     tasks.spawn(save_state(Arc::clone(live)));
     tasks.spawn(publish_health(Arc::clone(live)));
 }

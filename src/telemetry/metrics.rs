@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 // Pingora's own, so that families stand in the registry that its exporter reads.
 use pingora_prometheus::prometheus::{
-    self, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    self, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, Registry,
 };
 
+use super::{family::Family, spending::Spending};
 use crate::types::{
     AffinityReason, AffinityResult, AttemptRecord, CacheBreak, CareDone, Dialect, NanoUsd, Receipt, Usage,
 };
@@ -42,6 +43,8 @@ pub struct Metrics {
     keep_alive_cost: prometheus::CounterVec,
     trace_turns: IntCounterVec,
     price_missing: IntCounterVec,
+    /// Limits, budgets and the ledger.
+    pub spending: Spending,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
     /// Tries that may have been billed although another one answered.
@@ -140,6 +143,7 @@ impl Metrics {
             ),
             trace_turns: r.counters("trace_turns_total", "Turns for the trace file.", &["result"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
+            spending: Spending::register(r),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
             reloads: r.counters("reloads_total", "Settings read again.", &["result"]),
@@ -321,55 +325,6 @@ impl Metrics {
         let all = read("input") + cached + read("write_5m") + read("write_1h");
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         self.hit_ratio.set(if all == 0 { 0.0 } else { cached as f64 / all as f64 });
-    }
-}
-
-/// Makes families under our prefix. Names and labels are constants and a test makes every one of
-/// them, so the only fault left is a second registration, which the `OnceLock` rules out.
-#[derive(Clone, Copy)]
-struct Family<'a> {
-    registry: &'a Registry,
-}
-
-#[expect(clippy::expect_used, reason = "constant names and labels, made once and by a test")]
-impl Family<'_> {
-    fn keep<C: prometheus::core::Collector + Clone + 'static>(self, made: prometheus::Result<C>) -> C {
-        let collector = made.expect("a well-formed metric");
-        self.registry.register(Box::new(collector.clone())).expect("a metric of a new name");
-        collector
-    }
-
-    fn opts(name: &str, help: &str) -> Opts {
-        Opts::new(format!("warmkey_{name}"), help)
-    }
-
-    fn counters(self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.keep(IntCounterVec::new(Self::opts(name, help), labels))
-    }
-
-    fn counter(self, name: &str, help: &str) -> IntCounter {
-        self.keep(IntCounter::with_opts(Self::opts(name, help)))
-    }
-
-    fn money(self, name: &str, help: &str, labels: &[&str]) -> prometheus::CounterVec {
-        self.keep(prometheus::CounterVec::new(Self::opts(name, help), labels))
-    }
-
-    fn gauges(self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.keep(GaugeVec::new(Self::opts(name, help), labels))
-    }
-
-    fn level(self, name: &str, help: &str) -> IntGauge {
-        self.keep(IntGauge::with_opts(Self::opts(name, help)))
-    }
-
-    fn ratio(self, name: &str, help: &str) -> Gauge {
-        self.keep(Gauge::with_opts(Self::opts(name, help)))
-    }
-
-    fn histogram(self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        let opts = HistogramOpts::new(format!("warmkey_{name}"), help).buckets(buckets.to_vec());
-        self.keep(Histogram::with_opts(opts))
     }
 }
 

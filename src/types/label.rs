@@ -79,6 +79,14 @@ labels! {
         BuffersFull => "buffers_full",
         /// Too many requests wait already.
         WaitersFull => "waiters_full",
+        /// A limit of the caller's: requests, tokens, sessions.
+        LimitReached => "limit_reached",
+        /// A budget of the caller's is spent.
+        BudgetExceeded => "budget_exceeded",
+        /// What may be spent at every account is spent.
+        AccountsSpent => "accounts_spent",
+        /// The ledger cannot take any more, and is told to refuse then.
+        LedgerFull => "ledger_full",
         /// Every rate domain is cooling.
         RateLimited => "rate_limited",
         /// Every endpoint is failing, quarantined or drained.

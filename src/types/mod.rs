@@ -24,7 +24,7 @@ pub use ids::{
 };
 pub use label::{AffinityReason, AffinityResult, AttemptOutcome, Blame, BreakCause, Outcome, Reason};
 pub use limits::{Allowance, Budget, Limits, Period, Priority, SESSION_ACTIVE, Span, Unit};
-pub use money::{NanoUsd, Rates};
+pub use money::{NanoUsd, Rates, plain_decimal};
 pub use receipt::{AttemptRecord, CareDone, Flags, Receipt, Timings};
 pub use secret::{KeyDigest, Secret};
 pub use tokens::{ReportedUsage, Usage};

@@ -43,6 +43,37 @@ impl NanoUsd {
     }
 }
 
+/// A number of JSON as plain decimal text, its point `shift` places to the right: `3e-06` shifted by 6
+/// is `3`. Exact, because it moves digits and calculates nothing. `None` for what is no such number, is
+/// negative, or is absurdly long.
+#[must_use]
+pub fn plain_decimal(text: &str, shift: i32) -> Option<String> {
+    const LONGEST: i32 = 60;
+    let (digits, exponent) = match text.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let numeric = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !numeric(whole) || !numeric(part) || text.len() > 60 {
+        return None;
+    }
+    let all = format!("{whole}{part}");
+    let point = i32::try_from(whole.len()).ok()?.checked_add(exponent)?.checked_add(shift)?;
+    if !(-LONGEST..=LONGEST).contains(&point) {
+        return None;
+    }
+    let length = i32::try_from(all.len()).ok()?;
+    // Zeros on either side, so that the point stands among digits.
+    let before = usize::try_from(1 - point).unwrap_or(0);
+    let after = usize::try_from(point - length).unwrap_or(0);
+    let padded = format!("{}{all}{}", "0".repeat(before), "0".repeat(after));
+    let (whole, part) = padded.split_at_checked(usize::try_from(point.max(1)).ok()?)?;
+    let (whole, part) = (whole.trim_start_matches('0'), part.trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(if part.is_empty() { whole.to_owned() } else { format!("{whole}.{part}") })
+}
+
 impl AddAssign for NanoUsd {
     fn add_assign(&mut self, other: Self) {
         self.0 = self.0.saturating_add(other.0);
@@ -117,6 +148,42 @@ mod tests {
         }
         for text in ["", ".5", "1.", "-1", "1e3", "0.0000000001", "inf", "99999999", "1000000.1"] {
             assert_eq!(NanoUsd::parse(text, 1_000_000), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_point_moves_and_no_digit_changes() {
+        for (text, shift, plain) in [
+            ("3e-06", 6, "3"),
+            ("3.75e-06", 6, "3.75"),
+            ("0.0000003", 6, "0.3"),
+            ("1E-9", 0, "0.000000001"),
+            ("0", 6, "0"),
+            ("12.50", 0, "12.5"),
+            ("5e3", 0, "5000"),
+            ("1.5e-05", 6, "15"),
+            ("100", -2, "1"),
+        ] {
+            assert_eq!(plain_decimal(text, shift).as_deref(), Some(plain), "{text} by {shift}");
+        }
+        for text in
+            ["", "-1", "e5", ".5", "1e", "1e999999999999", "1e99", "0x1", "1.2.3", "NaN", "1e-2147483648"]
+        {
+            assert_eq!(plain_decimal(text, 6), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_point_panic(text in "[0-9.eE+-]{0,30}", shift in -100_i32..100) {
+            let _ = plain_decimal(&text, shift);
+        }
+
+        #[test]
+        fn what_dollars_writes_is_read_back(nano in 0_u64..1_000_000_000_000_000) {
+            let text = NanoUsd(nano).dollars();
+            proptest::prop_assert_eq!(NanoUsd::parse(&text, 1_000_000), Some(NanoUsd(nano)));
+            proptest::prop_assert_eq!(plain_decimal(&text, 0), Some(text));
         }
     }
 

@@ -154,3 +154,20 @@ pub enum Scope {
     /// All that we send to one of our accounts.
     Endpoint(EndpointName),
 }
+
+impl Scope {
+    /// Which level it is: a label.
+    #[must_use]
+    pub const fn level(&self) -> &'static str {
+        match self {
+            Self::Organisation(_) => "organisation",
+            Self::Team(..) => "team",
+            Self::Key(_) => "key",
+            Self::Session(_) => "session",
+            Self::Tag(_) => "tag",
+            Self::Model(_) => "model",
+            Self::Provider(_) => "provider",
+            Self::Endpoint(_) => "endpoint",
+        }
+    }
+}

@@ -40,6 +40,11 @@ pub enum Availability {
         /// The next attempt.
         until: Moment,
     },
+    /// What may be spent there is spent until then.
+    Spent {
+        /// The end of the budget's period.
+        until: Moment,
+    },
     /// Its own health path says no.
     Unhealthy,
     /// Our own check of its key failed.
@@ -65,7 +70,7 @@ impl Availability {
     #[must_use]
     pub const fn ends(self) -> Option<Moment> {
         match self {
-            Self::FailureOpen { until } | Self::Barred { until } => Some(until),
+            Self::FailureOpen { until } | Self::Barred { until } | Self::Spent { until } => Some(until),
             Self::TrialBusy | Self::SuspectBusy => Some(Moment::ZERO),
             Self::Ready
             | Self::HalfOpen
@@ -92,6 +97,7 @@ impl Availability {
             | Self::FailureOpen { .. }
             | Self::TrialBusy
             | Self::Barred { .. }
+            | Self::Spent { .. }
             | Self::Unhealthy
             | Self::Quarantined
             | Self::Drained => None,

@@ -152,6 +152,9 @@ impl Endpoint {
         if self.tally.unhealthy.load(Ordering::Acquire) {
             return Availability::Unhealthy;
         }
+        if let Some(until) = self.spent_until(now) {
+            return Availability::Spent { until };
+        }
         if let Some(until) = self.bars.until(lane.model(), now) {
             return Availability::Barred { until };
         }
@@ -332,6 +335,7 @@ impl Endpoint {
     pub fn readmit(&self, now: Moment) {
         self.tally.drained.store(false, Ordering::Release);
         self.tally.cooled_until.store(0, Ordering::Release);
+        self.reopen_spent();
         self.key_gate.readmit(now);
         self.bars.clear();
         self.membership.rate.load().reset();
@@ -341,6 +345,23 @@ impl Endpoint {
     /// An operator cools this endpoint, and nothing that shares its domains, for `span`.
     pub fn cool(&self, span: Duration, now: Moment) {
         self.tally.cooled_until.fetch_max((now + span).as_nanos(), Ordering::AcqRel);
+    }
+
+    /// A budget of its own or of its provider's is spent until then: nothing new starts. Whether that
+    /// is news.
+    pub fn close_spent(&self, until: Moment, now: Moment) -> bool {
+        self.tally.spent_until.fetch_max(until.as_nanos(), Ordering::AcqRel) <= now.as_nanos()
+    }
+
+    /// Its budgets may have changed: asked anew by the next request.
+    pub fn reopen_spent(&self) {
+        self.tally.spent_until.store(0, Ordering::Release);
+    }
+
+    /// Until when what may be spent there is spent.
+    pub(super) fn spent_until(&self, now: Moment) -> Option<Moment> {
+        let until = Moment::from_nanos(self.tally.spent_until.load(Ordering::Acquire));
+        (now < until).then_some(until)
     }
 
     /// Requests that are out at present.

@@ -20,9 +20,10 @@ use super::{
     bucket::{Bucket, HAIR, Heard, Room, float, whole},
     facts::LimitFacts,
     headroom::{Left, LimitKind, Said},
+    line::Ahead,
     need::{Flow, Outlook},
     params::LimitsGiven,
-    queue::{Ahead, FairQueue, Place},
+    queue::{FairQueue, Place},
 };
 use crate::clock::Moment;
 
@@ -140,7 +141,7 @@ impl Gauge {
         let most = self.prompt().limit().unwrap_or(f64::INFINITY);
         who.place
             .and_then(|place| self.queue.before_waiter(place, most))
-            .unwrap_or_else(|| self.queue.before_newcomer(who.flow.id, who.flow.weight, counted, most))
+            .unwrap_or_else(|| self.queue.before_newcomer(&who.flow.newcomer(counted), most))
     }
 
     /// When `counted` tokens of input may start.
@@ -199,7 +200,7 @@ impl Gauge {
     pub(super) fn draw(&mut self, counted: f64, who: &Asker, now: Moment) -> Debit {
         match who.place {
             Some(place) if self.queue.holds(place) => self.queue.serve(place),
-            Some(_) | None => self.queue.serve_newcomer(who.flow.id, who.flow.weight, counted),
+            Some(_) | None => self.queue.serve_newcomer(&who.flow.newcomer(counted)),
         }
         let [requests, tokens, input, _] = &mut self.buckets;
         requests.take(1.0, self.window, now);
@@ -230,7 +231,7 @@ impl Gauge {
     /// Lines up; `None` when it would never fit.
     pub(super) fn enter(&mut self, counted: f64, flow: &Flow) -> Option<Place> {
         let too_large = self.prompt().limit().is_some_and(|limit| counted > limit + HAIR);
-        (!too_large).then(|| self.queue.enter(flow.id, flow.weight, counted))
+        (!too_large).then(|| self.queue.enter(&flow.newcomer(counted)))
     }
 
     pub(super) fn leave(&mut self, place: Place) {

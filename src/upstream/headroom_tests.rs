@@ -23,7 +23,7 @@ fn get<'a>(pool: &'a Pool, name: &str) -> &'a Arc<Endpoint> {
 }
 
 fn flow(id: u64) -> Flow {
-    Flow { id, weight: 1.0, bytes: 1_000 }
+    Flow { id, bytes: 1_000, ..Flow::NOBODY }
 }
 
 fn need(input: u64) -> Need {

@@ -31,6 +31,7 @@ mod headroom;
 mod headroom_tests;
 mod key;
 mod lane;
+mod line;
 mod model;
 mod need;
 mod params;

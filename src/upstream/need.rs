@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::reservation::Reservation;
+use super::{queue::Newcomer, reservation::Reservation};
+use crate::types::Priority;
 
 /// What a request is expected to take from its rate domain's limits, in tokens.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -27,13 +28,20 @@ pub struct Flow {
     pub id: u64,
     /// The caller's weight; 1 unless configured. Nonsense (zero, negative, not a number) counts as 1.
     pub weight: f32,
+    /// Whether somebody waits for the answer: interactive requests go before batch ones.
+    pub priority: Priority,
     /// Bytes of the request's body, held while it waits.
     pub bytes: u64,
 }
 
 impl Flow {
     /// Nobody in particular.
-    pub const NOBODY: Self = Self { id: 0, weight: 1.0, bytes: 0 };
+    pub const NOBODY: Self = Self { id: 0, weight: 1.0, priority: Priority::Interactive, bytes: 0 };
+
+    /// What it looks like to a queue, with so much input.
+    pub(super) const fn newcomer(&self, input: f64) -> Newcomer {
+        Newcomer { flow: self.id, weight: self.weight, priority: self.priority, input }
+    }
 }
 
 /// Who asks.

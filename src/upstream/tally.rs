@@ -20,6 +20,8 @@ pub(super) struct Tally {
     pub(super) unhealthy: AtomicBool,
     /// Nanoseconds; an operator cools this endpoint alone until then.
     pub(super) cooled_until: AtomicU64,
+    /// Nanoseconds; a budget of its own or of its provider's is spent until then.
+    pub(super) spent_until: AtomicU64,
 }
 
 /// One warm session counts here; dropping it says that it no longer does.

@@ -29,6 +29,8 @@ pub enum EndpointState {
     Failing,
     /// Something speaks against its key.
     Suspect,
+    /// A budget of its own or of its provider's is spent.
+    Spent,
     /// Its health path says no.
     Unhealthy,
     /// Our own check of its key failed.
@@ -39,13 +41,14 @@ pub enum EndpointState {
 
 impl EndpointState {
     /// Every state, for tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::Paced,
         Self::Cooling,
         Self::Probing,
         Self::Failing,
         Self::Suspect,
+        Self::Spent,
         Self::Unhealthy,
         Self::Quarantined,
         Self::Drained,
@@ -61,6 +64,7 @@ impl EndpointState {
             Self::Probing => "probing",
             Self::Failing => "failing",
             Self::Suspect => "suspect",
+            Self::Spent => "spent",
             Self::Unhealthy => "unhealthy",
             Self::Quarantined => "quarantined",
             Self::Drained => "drained",
@@ -154,6 +158,9 @@ impl Endpoint {
         }
         if self.is_unhealthy() {
             return EndpointState::Unhealthy;
+        }
+        if self.spent_until(now).is_some() {
+            return EndpointState::Spent;
         }
         match self.failure.state(now) {
             FailureState::Open { .. } => return EndpointState::Failing,

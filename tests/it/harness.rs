@@ -127,13 +127,26 @@ impl Setup {
 
     /// Adds a caller with a token.
     pub fn caller(mut self, name: &str, tenant: &str, token: &str) -> Self {
-        let variable = format!("TOKEN_{}", name.to_uppercase());
+        let variable = format!("TOKEN_{}", name.replace('-', "_").to_uppercase());
         writeln!(
             self.callers,
             "[[caller]]\nname = \"{name}\"\ntenant = \"{tenant}\"\ntoken = {{ env = \"{variable}\" }}"
         )
         .expect("memory");
         self.env.insert(variable, token.to_owned());
+        self
+    }
+
+    /// Adds a caller with a token and further lines of its own.
+    pub fn caller_with(mut self, name: &str, tenant: &str, token: &str, lines: &str) -> Self {
+        self = self.caller(name, tenant, token);
+        writeln!(self.callers, "{lines}").expect("memory");
+        self
+    }
+
+    /// Sets a variable that the configuration names.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -263,6 +276,34 @@ impl Gateway {
     pub fn assert_no_panic(&self) {
         let log = self.log();
         assert!(!log.contains("panicked"), "{log}");
+    }
+
+    /// Its ledger, to be read while it runs.
+    pub fn ledger(&self) -> rusqlite::Connection {
+        let file = self.config.with_file_name("warmkey-ledger.db");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        rusqlite::Connection::open_with_flags(&file, flags)
+            .unwrap_or_else(|fault| panic!("{fault}: {}\n{}", file.display(), self.log()))
+    }
+
+    /// One number out of the ledger; nothing is 0.
+    pub fn ledger_number(&self, sql: &str) -> u64 {
+        let number = self.ledger().query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        let number = number.unwrap_or_else(|fault| panic!("{fault}: {sql}"));
+        u64::try_from(number.unwrap_or(0)).expect("nothing is negative")
+    }
+
+    /// Waits until the ledger holds so many receipts, and asserts that it is not more.
+    pub async fn receipts(&self, count: u64) {
+        self.at_rest().await;
+        let written = || self.ledger_number("SELECT count(*) FROM receipts");
+        let waiting = async {
+            while written() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(in_time && written() == count, "{} and not {count} receipts\n{}", written(), self.log());
     }
 
     /// Waits until so many requests were booked with this outcome, and asserts that it is not more.

@@ -12,6 +12,7 @@
 mod harness;
 
 mod bad_input;
+mod budgets;
 mod bytes;
 mod callers;
 mod care;
@@ -23,6 +24,9 @@ mod explain;
 mod faults;
 mod fleet;
 mod forensics;
+mod keys;
+mod ledger;
+mod limits;
 mod lockstep;
 mod metering;
 mod models;

@@ -5,10 +5,11 @@ that one suite has sent to cool off must not be what the next one meets. A faili
 (rate domain) and a region (failure domain) of its own, served under a model name of its own.
 """
 
+import hashlib
 import sys
 
 SUITES = ("py", "node")
-FAULTS = ("limited", "once", "broken", "busy", "dead", "cut")
+FAULTS = ("limited", "once", "broken", "busy", "dead", "cut", "slow")
 
 PROVIDERS = {
     # name: (dialect, model, healthy accounts: (name, organisation), prefix of model names)
@@ -38,7 +39,7 @@ def main() -> None:
                 parts.append(endpoint(name, provider, name, region=name))
                 parts.append(model_section(name, [name], model))
 
-    print(HEAD.format(data=data, admin=admin, sim=sim))
+    print(HEAD.format(data=data, admin=admin, sim=sim, callers=callers()))
     for name, organization in accounts:
         print(f'[[sim.account]]\nkey = "sk-sim-{name}"\norganization = "{organization}"\nworkspace = "{name}"\n')
     print("\n".join(parts))
@@ -61,13 +62,42 @@ token = {{ env = "WARMKEY_TOKEN" }}
 name = "other"
 tenant = "other"
 token = {{ env = "WARMKEY_OTHER_TOKEN" }}
-
+{callers}
 # As fast as it goes: what is tested is the protocol.
 [sim]
 listen = "127.0.0.1:{sim}"
 time_to_first_token = "1ms"
 tokens_per_second = 0
 """
+
+
+def callers() -> str:
+    """For each suite and dialect a caller for every way of being refused by its own key.
+
+    `hasty` may have one request under way; `brief` has a budget for half an answer, `poor` one that a single
+    answer nearly uses up, `narrow` may use no
+    model of these, `late` has expired. Tokens are `wk-SUITE-PREFIX-NAME-...`.
+    """
+    lines = {
+        "hasty": "limits = { concurrent = 1 }",
+        "brief": 'budgets = [{ usd = 0.03, per = "day" }]',
+        "poor": 'budgets = [{ usd = 0.01, per = "day" }]',
+        "narrow": 'models = ["another-*"]',
+        "late": 'expires = "2020-01-01T00:00:00Z"',
+    }
+    sections = []
+    for suite in SUITES:
+        for _, _, _, prefix in PROVIDERS.values():
+            for name, line in lines.items():
+                token = hashlib.sha256(f"wk-{suite}-{prefix}-{name}-0123456789abcdef".encode()).hexdigest()
+                sections.append(f"""
+[[caller]]
+name = "{suite}-{prefix}-{name}"
+tenant = "limits"
+token_sha256 = "{token}"
+{line}
+""")
+    return "".join(sections)
 
 
 def provider_section(name: str, dialect: str) -> str:

@@ -10,6 +10,8 @@ warmkey=$(realpath "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 mkdir -p target/sdk
 config=target/sdk/gateway.toml
+# What the last run spent is not this one's.
+rm -f target/sdk/warmkey-ledger.db*
 
 # Three ports that are free now; whoever takes one before we bind it makes the start fail, not a test lie.
 read -r data admin sim < <(python3 -c '

@@ -4,7 +4,7 @@
 //! same alphabet. Scanners for leaked secrets can tell one from a word that looks like it, and nobody
 //! needs to ask a server about a token that was cut off.
 
-use crate::types::{KeyDigest, Secret};
+use crate::types::{KeyDigest, KeyId, Secret};
 
 /// What our tokens begin with.
 const PREFIX: &str = "wk-";
@@ -31,21 +31,33 @@ pub struct Minted {
 /// # Errors
 /// The kernel gives no random numbers.
 pub fn mint() -> Result<Minted, getrandom::Error> {
-    let mut text = String::with_capacity(PREFIX.len() + RANDOM + CHECK);
-    text.push_str(PREFIX);
-    let mut bytes = [0; 64];
-    while text.len() < PREFIX.len() + RANDOM {
-        getrandom::fill(&mut bytes)?;
-        let room = PREFIX.len() + RANDOM - text.len();
-        // Of 256 values the last eight are dropped, or the first eight characters were likelier.
-        let fair = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < 248);
-        text.extend(fair.filter_map(|byte| ALPHABET.get(byte % 62)).map(|byte| char::from(*byte)).take(room));
-    }
-    let check = check(&text.as_bytes()[PREFIX.len()..]);
+    let mut text = random(PREFIX, RANDOM)?;
+    let check = check(text.as_bytes().get(PREFIX.len()..).unwrap_or_default());
     text.extend(check.iter().map(|byte| char::from(*byte)));
     let prefix = text.chars().take(SHOWN).collect();
     let digest = KeyDigest::of(text.as_bytes());
     Ok(Minted { token: Secret::new(text), digest, prefix })
+}
+
+/// Makes an id: no secret, but nobody meets another's by chance.
+pub(super) fn mint_id() -> Result<KeyId, getrandom::Error> {
+    random("k_", 16).map(KeyId::from)
+}
+
+/// `prefix` and so many random characters.
+fn random(prefix: &str, length: usize) -> Result<String, getrandom::Error> {
+    let length = prefix.len() + length;
+    let mut text = String::with_capacity(length + CHECK);
+    text.push_str(prefix);
+    let mut bytes = [0; 64];
+    while text.len() < length {
+        getrandom::fill(&mut bytes)?;
+        let room = length - text.len();
+        // Of 256 values the last eight are dropped, or the first eight characters were likelier.
+        let fair = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < 248);
+        text.extend(fair.filter_map(|byte| ALPHABET.get(byte % 62)).map(|byte| char::from(*byte)).take(room));
+    }
+    Ok(text)
 }
 
 /// Whether a token has the form of ours: `None` where it does not even begin like one.

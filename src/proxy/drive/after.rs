@@ -7,6 +7,7 @@ use crate::{
     clock::{self, Moment},
     dialect::{self, UpstreamFault},
     proxy::{
+        access,
         choose::Choice,
         cooling,
         denial::Denial,
@@ -84,6 +85,8 @@ impl Drive<'_, '_> {
         let failure = match cut {
             Cut::Broken | Cut::Truncated => Failure::Broken,
             Cut::Idle | Cut::Overdue => Failure::Timeout,
+            // Nothing of the endpoint's, and never unseen: what came before it was sent.
+            Cut::Budget(refusal) => return (None, LastWord::Budget(refusal)),
             Cut::Reported(fault) => {
                 let verdict = classify_event(&fault, &self.asked(), clock::unix_now());
                 return (verdict.failure(false), LastWord::Event(fault, verdict));
@@ -176,7 +179,9 @@ impl Drive<'_, '_> {
         let now = clock::now();
         let total = self.x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.timeouts.total);
         let over = total.is_some_and(|total| now >= self.x.since + total);
-        if !over && self.search.go_on(&self.call.model, self.lane, &self.tried, now) {
+        if !over
+            && self.search.go_on(&self.call.model, self.lane, (&self.tried, access::narrowed(self.x)), now)
+        {
             return None;
         }
         Some(self.search.give_up(&self.tried, self.last.take()))

@@ -21,15 +21,16 @@ use super::{
     gateway::Gateway,
     keepalive,
     last_word::{Final, LastWord},
+    limits,
     reading::Reading,
     relay::{self, Cut, Ended, Passage},
-    reply,
+    reply, reserve,
 };
 use crate::{
     clock::{self, Moment},
     metering::Meter,
     routing::{Choosing, Prompt, Start, Tried},
-    types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect},
+    types::{AffinityReason, AffinityResult, AttemptOutcome, Dialect, Priority},
     upstream::{Credentials, Draw, Endpoint, Failure, Flow, Lane},
 };
 
@@ -197,6 +198,15 @@ impl<'a, 'l> Drive<'a, 'l> {
     }
 
     async fn attempt(&mut self, mut choice: Choice) -> Step {
+        match reserve::bind(self.x, &choice.endpoint).await {
+            Ok(out) if out.is_empty() => {}
+            Ok(out) => {
+                // It was no try, and costs none.
+                self.tried.extend(out);
+                return Step::Ask;
+            }
+            Err(denial) => return Step::Ended(Ending::Denied(denial)),
+        }
         let started = clock::now();
         let provider = Arc::clone(choice.endpoint.provider());
         if self.count == 0 {
@@ -320,6 +330,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             return self.failed(choice, Failure::Broken, Some(status), true, last, started);
         };
         reply::explain(&mut down, self.x);
+        limits::answer(&mut down, self.x);
         let ended = relay::relay(self.line, answer, down, &passage, self.x, &mut self.call.payload).await;
         self.x.response_bytes = self.line.sent;
         self.book(&mut choice);
@@ -345,6 +356,9 @@ impl<'a, 'l> Drive<'a, 'l> {
             },
             Ended::Interrupted(cut) => {
                 self.x.status = status;
+                if let Cut::Budget(refusal) = &cut {
+                    self.x.refused = Some(refusal.clone());
+                }
                 // How long an answer takes is up to the request and to how fast its client reads.
                 if cut != Cut::Overdue
                     && let (Some(failure), _) = self.of_cut(cut.clone())
@@ -370,8 +384,11 @@ impl<'a, 'l> Drive<'a, 'l> {
 
 /// The queue is fair by caller.
 fn flow_of(x: &Exchange) -> Flow {
-    let weight = x.key.as_ref().map_or(1.0, |key| key.share());
-    Flow { id: xxh3_64(x.caller.as_str().as_bytes()), weight, bytes: x.request_bytes }
+    let (weight, priority) =
+        x.key.as_ref().map_or((1.0, Priority::Interactive), |key| (key.share(), key.priority));
+    // By the key's id: two keys may have one name.
+    let id = x.key.as_ref().map_or(x.caller.as_str(), |key| key.id.as_str());
+    Flow { id: xxh3_64(id.as_bytes()), weight, priority, bytes: x.request_bytes }
 }
 
 /// What places a session that is warm nowhere: its own hash, so that fifty twins spread; the opening

@@ -14,7 +14,7 @@ use crate::{
         last_word::{Final, LastWord},
     },
     routing::Tried,
-    types::{DomainName, EndpointName, Reason},
+    types::{Access, DomainName, EndpointName, Reason},
     upstream::{Availability, Endpoint, Lane, Model},
 };
 
@@ -109,9 +109,20 @@ impl Search {
     }
 
     /// Picks who is asked next. Whether there is anybody left.
-    pub(super) fn go_on(&mut self, model: &Model, lane: Lane, tried: &[Tried], now: Moment) -> bool {
+    pub(super) fn go_on(
+        &mut self,
+        model: &Model,
+        lane: Lane,
+        (tried, allowed): (&[Tried], Option<&Access>),
+        now: Moment,
+    ) -> bool {
+        let forbidden = |endpoint: &Endpoint| {
+            let provider = &endpoint.provider().params.name;
+            allowed.is_some_and(|access| !access.allows(provider, endpoint.region()))
+        };
         let asked = |endpoint: &Endpoint| {
-            self.has_missed(endpoint.name())
+            forbidden(endpoint)
+                || self.has_missed(endpoint.name())
                 || tried.iter().any(|tried| !tried.rate_limited && tried.endpoint == *endpoint.name())
         };
         let shares = |endpoint: &Endpoint| {
@@ -152,7 +163,8 @@ fn may_come_back(endpoint: &Endpoint, lane: Lane, now: Moment) -> bool {
         Availability::Quarantined
         | Availability::Drained
         | Availability::Unhealthy
-        | Availability::Barred { .. } => false,
+        | Availability::Barred { .. }
+        | Availability::Spent { .. } => false,
         Availability::Ready
         | Availability::HalfOpen
         | Availability::Suspect

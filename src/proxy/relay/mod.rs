@@ -17,12 +17,20 @@ use pingora::http::ResponseHeader;
 use super::{
     admit::Payload,
     downlink::{Downlink, Lost, is_event_stream},
-    exchange::Exchange,
+    exchange::{Exchange, Listeners},
     forward::Answer,
     headers,
+    journal::Journal,
     reading::Reading,
 };
-use crate::{clock::Moment, dialect::UpstreamFault, live::Flight, types::Operation, upstream::Timeouts};
+use crate::{
+    clock::Moment,
+    dialect::UpstreamFault,
+    live::Flight,
+    quota::{Flow, Permit, Refusal},
+    types::Operation,
+    upstream::Timeouts,
+};
 
 /// How an answer ended.
 #[derive(Debug)]
@@ -50,6 +58,8 @@ pub(crate) enum Cut {
     Overdue,
     /// The provider said so itself.
     Reported(UpstreamFault),
+    /// A budget has nothing left for more of it.
+    Budget(Box<Refusal>),
 }
 
 /// What the relay needs to know of the request.
@@ -99,6 +109,8 @@ async fn next(line: &mut Downlink<'_>, answer: &mut Answer, until: Moment) -> Re
 struct Tap<'a> {
     reading: &'a mut Reading,
     flight: &'a mut Flight,
+    permit: Option<&'a mut Permit>,
+    journal: Option<&'a mut Journal>,
     payload: &'a mut Payload,
 }
 
@@ -106,6 +118,22 @@ impl Tap<'_> {
     /// From the first byte on nothing is replayed, so the request's body is not needed any more.
     fn content_is_sent(&mut self) {
         self.payload.release();
+    }
+
+    /// Tells the budgets how far the answer is, and asks whether it may go on.
+    fn account(&mut self, now: Moment) -> Option<Cut> {
+        let permit = self.permit.as_mut()?;
+        if self.reading.has_news_of_input() {
+            permit.reported(&self.reading.meter.reported().settled(), now);
+        }
+        let flow = permit.flowed(self.reading.meter.live_output(now), now);
+        if let Some(journal) = &mut self.journal {
+            journal.follow(permit, &self.reading.meter, now);
+        }
+        match flow {
+            Flow::Go => None,
+            Flow::Stop(refusal) => Some(Cut::Budget(refusal)),
+        }
     }
 }
 
@@ -119,8 +147,10 @@ pub(crate) async fn relay(
     payload: &mut Payload,
 ) -> Ended {
     let is_stream = is_event_stream(&answer.head.headers);
-    let Some((reading, flight)) = x.reading_and_flight() else { return Ended::Unseen(Cut::Broken) };
-    let mut tap = Tap { reading, flight, payload };
+    let Some(Listeners { reading, flight, permit, journal }) = x.listeners() else {
+        return Ended::Unseen(Cut::Broken);
+    };
+    let mut tap = Tap { reading, flight, permit, journal, payload };
     if is_stream {
         stream::stream(line, answer, down, passage, &mut tap).await
     } else {

@@ -74,6 +74,10 @@ impl Stream {
             let step = match next(line, answer, until).await {
                 Ok(Next::Chunk(chunk)) => {
                     let passed = self.pass(line, &chunk, hold_until, tap).await;
+                    let passed = match passed {
+                        Ok(()) if !tap.reading.is_over() => self.afford(line, tap).await,
+                        passed => passed,
+                    };
                     // Counted from here: the time that our client takes to read is not the provider's.
                     idle_until = clock::now() + passage.timeouts.idle;
                     if tap.reading.is_over() {
@@ -151,6 +155,13 @@ impl Stream {
         };
         line.between_events(self.at_boundary());
         sent.map_err(Ended::Lost)
+    }
+
+    /// Whether the budgets let the stream go on; what has come of it was paid for and goes out.
+    async fn afford(&mut self, line: &mut Downlink<'_>, tap: &mut Tap<'_>) -> Result<(), Ended> {
+        let Some(cut) = tap.account(clock::now()) else { return Ok(()) };
+        self.flush(line, tap).await?;
+        Err(Ended::Interrupted(cut))
     }
 
     fn hold(&mut self, chunk: &Bytes, passed: Passed) {

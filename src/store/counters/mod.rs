@@ -4,9 +4,16 @@
 //! did use. Both are one step for all the counters of a request. One contract test holds every engine to
 //! the same behaviour.
 
+pub mod contract;
+mod local;
+mod memory;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+
+pub use local::LocalCounters;
+pub use memory::{CAP, Memory};
 
 use crate::{clock::UnixTime, types::RequestId};
 
@@ -132,10 +139,18 @@ impl fmt::Display for Down {
 /// and never counts twice.
 #[async_trait]
 pub trait Counters: Send + Sync {
-    /// Takes everything, or nothing. May be called again under one id: a stream that goes on.
+    /// Takes everything, or nothing. May be called again under one id: a stream that goes on. Taking
+    /// nothing at all asks whether the engine is there, and knows what was spent.
     async fn reserve(&self, by: RequestId, takes: &[Take]) -> Result<Reserved, Down>;
 
-    /// What was reserved under this id came to this. The reservation is over.
+    /// So much of what was reserved under this id is not needed after all: `reserved` comes down by
+    /// [`Settlement::reserved`] at once and for good, `actual` is not looked at, and the rest stays
+    /// reserved. A stream's input is corrected so, and an attempt's share of an upstream budget.
+    async fn give_back(&self, by: RequestId, parts: &[Settlement]) -> Result<Vec<Standing>, Down>;
+
+    /// What was reserved under this id came to this. The reservation is over. What was reserved in all
+    /// the engine knows better than [`Settlement::reserved`]: an answer may have been lost. Where it
+    /// cannot be delivered the engine delivers it later; the caller is done.
     async fn settle(&self, by: RequestId, settlements: &[Settlement]) -> Result<Vec<Standing>, Down>;
 
     /// The ledger knows that at least so much was spent: an engine that knows of less (it lost

@@ -4,7 +4,7 @@ import { before, test } from "node:test";
 
 import Anthropic from "@anthropic-ai/sdk";
 
-import { LONG_SYSTEM, assertStayedHome, claude, sessionHeader, strike } from "./gateway.mjs";
+import { LONG_SYSTEM, assertStayedHome, claude, key, sessionHeader, strike, untilRunning } from "./gateway.mjs";
 
 const model = "claude-sonnet-4-6";
 const lookup = {
@@ -24,6 +24,7 @@ before(async () => {
   await strike("node-claude-limited", { fault: "rate_limited", hint: { retry_after: 1 } });
   await strike("node-claude-broken", { fault: "server_error" });
   await strike("node-claude-cut", { fault: "close_after", events: 8 });
+  await strike("node-claude-slow", { fault: "slow_header", delay_ms: 2500 });
 });
 
 test("a plain message is answered", async () => {
@@ -117,4 +118,36 @@ test("a stream that the provider cuts ends in an error that the SDK raises", asy
     (error) => error instanceof Anthropic.APIError && !(error instanceof Anthropic.APIConnectionError),
   );
   assert.ok(seen.includes("message_start") && !seen.includes("message_stop"), `${seen}`);
+});
+
+test("a caller's own limit is obeyed, and a spent budget is not asked again", async () => {
+  const apiKey = key("claude-hasty");
+  const held = claude({ apiKey }).messages.create(ask(undefined, { model: "node-claude-slow" }));
+  await untilRunning("node-claude-slow");
+  await assert.rejects(
+    claude({ apiKey }).messages.create(ask()),
+    (error) => error instanceof Anthropic.RateLimitError && /^[1-9]\d?$/.test(error.headers.get("retry-after")),
+  );
+  const statuses = [];
+  const began = Date.now();
+  assert.ok(textOf(await claude({ apiKey, maxRetries: 8 }, statuses).messages.create(ask())));
+  assert.equal(statuses.at(-1), 200);
+  assert.ok(Date.now() - began >= 990 * (statuses.length - 1), "a second between two tries");
+  await held;
+  const long = ask("[sim:output_tokens=600]", { max_tokens: 600 });
+  await claude({ apiKey: key("claude-poor") }).messages.create(long);
+  const spent = [];
+  await assert.rejects(
+    claude({ apiKey: key("claude-poor"), maxRetries: 5 }, spent).messages.create(long),
+    (error) => error instanceof Anthropic.RateLimitError && error.message.includes("budget_exceeded"),
+  );
+  assert.deepEqual(spent, [429]);
+});
+
+test("keys that may not are told why in the SDK's own types", async () => {
+  await assert.rejects(claude({ apiKey: key("claude-narrow") }).messages.create(ask()), Anthropic.PermissionDeniedError);
+  await assert.rejects(
+    claude({ apiKey: key("claude-late") }).messages.create(ask()),
+    (error) => error instanceof Anthropic.AuthenticationError && error.message.includes("expired"),
+  );
 });

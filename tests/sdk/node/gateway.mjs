@@ -37,6 +37,19 @@ export async function strike(key, fault, times = null) {
   assert.ok(answer.ok, `the provider took no fault: ${answer.status}`);
 }
 
+// A caller's token; `name` as in tests/sdk/gateway.py.
+export const key = (name) => `wk-node-${name}-0123456789abcdef`;
+
+// Until a request is out at this endpoint.
+export async function untilRunning(endpoint) {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
+    const status = await (await fetch(`${process.env.WARMKEY_ADMIN}/status`)).json();
+    if (status.endpoints.some((one) => one.name === endpoint && one.in_flight > 0)) return;
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  assert.fail(`nothing is sent to ${endpoint}`);
+}
+
 export const sessionHeader = () => ({ "x-session-id": `ses_${randomUUID()}` });
 
 export function assertStayedHome(turns) {

@@ -4,7 +4,7 @@ import { before, test } from "node:test";
 
 import OpenAI from "openai";
 
-import { LONG_SYSTEM, assertStayedHome, gpt, sessionHeader, strike } from "./gateway.mjs";
+import { assertStayedHome, gpt, key, LONG_SYSTEM, sessionHeader, strike, untilRunning } from "./gateway.mjs";
 
 const model = "gpt-5.6";
 const parameters = { type: "object", properties: { word: { type: "string" } }, required: ["word"] };
@@ -25,6 +25,7 @@ before(async () => {
   await strike("node-gpt-limited", { fault: "rate_limited", hint: { retry_after: 1 } });
   await strike("node-gpt-broken", { fault: "server_error" });
   await strike("node-gpt-cut", { fault: "close_after", events: 8 });
+  await strike("node-gpt-slow", { fault: "slow_header", delay_ms: 2500 });
 });
 
 test("a plain completion is answered", async () => {
@@ -143,4 +144,36 @@ test("a completion that the provider cuts ends in an error that the SDK raises",
     (error) => error instanceof OpenAI.APIError && !(error instanceof OpenAI.APIConnectionError),
   );
   assert.ok(chunks.length > 0);
+});
+
+test("a caller's own limit is obeyed, and a spent budget is not asked again", async () => {
+  const apiKey = key("gpt-hasty");
+  const held = gpt({ apiKey }).chat.completions.create(ask(undefined, { model: "node-gpt-slow" }));
+  await untilRunning("node-gpt-slow");
+  await assert.rejects(
+    gpt({ apiKey }).responses.create({ model, input: "Hello." }),
+    (error) => error instanceof OpenAI.RateLimitError && /^[1-9]\d?$/.test(error.headers.get("retry-after")),
+  );
+  const statuses = [];
+  const began = Date.now();
+  await gpt({ apiKey, maxRetries: 8 }, statuses).chat.completions.create(ask());
+  assert.equal(statuses.at(-1), 200);
+  assert.ok(Date.now() - began >= 990 * (statuses.length - 1), "a second between two tries");
+  await held;
+  const long = ask("[sim:output_tokens=400]", { max_completion_tokens: 400 });
+  await gpt({ apiKey: key("gpt-poor") }).chat.completions.create(long);
+  const spent = [];
+  await assert.rejects(
+    gpt({ apiKey: key("gpt-poor"), maxRetries: 5 }, spent).chat.completions.create(long),
+    (error) => error instanceof OpenAI.RateLimitError && error.code === "insufficient_quota",
+  );
+  assert.deepEqual(spent, [429]);
+});
+
+test("keys that may not are told why in the SDK's own types", async () => {
+  await assert.rejects(gpt({ apiKey: key("gpt-narrow") }).chat.completions.create(ask()), OpenAI.PermissionDeniedError);
+  await assert.rejects(
+    gpt({ apiKey: key("gpt-late") }).chat.completions.create(ask()),
+    (error) => error instanceof OpenAI.AuthenticationError && error.message.includes("expired"),
+  );
 });

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import urllib.request
 import uuid
 
@@ -10,6 +11,7 @@ import openai
 import pytest
 
 URL = os.environ["WARMKEY_URL"]
+ADMIN = os.environ["WARMKEY_ADMIN"]
 SIM = os.environ["WARMKEY_SIM"]
 TOKEN = os.environ["WARMKEY_TOKEN"]
 OTHER_TOKEN = os.environ["WARMKEY_OTHER_TOKEN"]
@@ -23,7 +25,13 @@ ALWAYS = {
     "broken": {"fault": "server_error"},
     "busy": {"fault": "overloaded"},
     "cut": {"fault": "close_after", "events": 8},
+    "slow": {"fault": "slow_header", "delay_ms": 2500},
 }
+
+
+def key(name: str) -> str:
+    """A caller's token; `name` as in tests/sdk/gateway.py."""
+    return f"wk-py-{name}-0123456789abcdef"
 
 
 def ask_sim(path: str, body=None):
@@ -44,6 +52,18 @@ def attempts(key: str) -> list:
     log = ask_sim("/_sim/log")
     rows = log if isinstance(log, list) else log["requests"]
     return [row for row in rows if row["key"] == f"sk-sim-{key}" and row["method"] == "POST"]
+
+
+def wait_until_running(endpoint: str) -> None:
+    """Until a request is out at this endpoint."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{ADMIN}/status", timeout=10) as answer:
+            status = json.load(answer)
+        if any(one["name"] == endpoint and one["in_flight"] for one in status["endpoints"]):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing is sent to {endpoint}")
 
 
 @pytest.fixture(scope="session", autouse=True)

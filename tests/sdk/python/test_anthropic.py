@@ -1,12 +1,23 @@
 """The official `anthropic` package against the gateway."""
 
 import asyncio
+import threading
 import time
 
 import anthropic
 import pytest
 
-from conftest import LONG_SYSTEM, OTHER_TOKEN, TOKEN, URL, assert_integer_retry_after, assert_stayed_home, attempts
+from conftest import (
+    LONG_SYSTEM,
+    OTHER_TOKEN,
+    TOKEN,
+    URL,
+    assert_integer_retry_after,
+    assert_stayed_home,
+    attempts,
+    key,
+    wait_until_running,
+)
 
 MODEL = "claude-sonnet-4-6"
 LOOKUP = {
@@ -202,3 +213,51 @@ def test_another_tenant_gets_another_session_for_the_same_id(claude, session_hea
         for token in (TOKEN, OTHER_TOKEN)
     )
     assert ours["x-warmkey-session"] != theirs["x-warmkey-session"]
+
+
+def test_a_callers_own_limit_is_a_rate_limit_error_and_its_retry_after_is_obeyed(claude, statuses):
+    token = key("claude-hasty")
+    held = threading.Thread(target=lambda: anthropic.Anthropic(base_url=URL, api_key=token).messages.create(**ask(model="py-claude-slow")))
+    held.start()
+    wait_until_running("py-claude-slow")
+    with pytest.raises(anthropic.RateLimitError) as caught:
+        claude(api_key=token).messages.create(**ask())
+    assert "1 requests at once" in caught.value.message and "py-claude-hasty" in caught.value.message
+    assert_integer_retry_after(caught.value.response.headers)
+    statuses.clear()
+    began = time.monotonic()
+    assert text_of(claude(api_key=token, max_retries=8).messages.create(**ask()))
+    assert statuses[-1] == 200 and set(statuses[:-1]) <= {429}
+    assert time.monotonic() - began >= len(statuses) - 1, "a second between two tries"
+    held.join()
+
+
+def test_a_spent_budget_is_a_rate_limit_error_that_is_not_retried(claude, statuses):
+    token = key("claude-poor")
+    claude(api_key=token).messages.create(**ask("[sim:output_tokens=600]", max_tokens=600))
+    statuses.clear()
+    with pytest.raises(anthropic.RateLimitError) as caught:
+        claude(api_key=token, max_retries=5).messages.create(**ask("[sim:output_tokens=600]", max_tokens=600))
+    assert statuses == [429], "trying again does not help"
+    assert caught.value.body["error"]["details"]["error_code"] == "budget_exceeded"
+    assert "retry-after" not in caught.value.response.headers
+
+
+def test_a_stream_whose_budget_ends_raises_what_happened(claude):
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        with claude(api_key=key("claude-brief")).messages.stream(**ask("[sim:output_tokens=4000]", max_tokens=8000)) as stream:
+            for _ in stream:
+                pass
+    assert "budget" in str(caught.value)
+
+
+def test_a_model_that_a_key_may_not_use_is_a_permission_error(claude, statuses):
+    with pytest.raises(anthropic.PermissionDeniedError):
+        claude(api_key=key("claude-narrow"), max_retries=2).messages.create(**ask())
+    assert statuses == [403]
+
+
+def test_an_expired_key_is_an_authentication_error_that_says_so(claude, statuses):
+    with pytest.raises(anthropic.AuthenticationError) as caught:
+        claude(api_key=key("claude-late"), max_retries=2).messages.create(**ask())
+    assert statuses == [401] and "expired" in caught.value.message

@@ -1,12 +1,22 @@
 """The official `openai` package against the gateway: chat completions, responses, embeddings."""
 
 import json
+import threading
 import time
 
 import openai
 import pytest
 
-from conftest import LONG_SYSTEM, OTHER_TOKEN, URL, assert_integer_retry_after, assert_stayed_home, attempts
+from conftest import (
+    LONG_SYSTEM,
+    OTHER_TOKEN,
+    URL,
+    assert_integer_retry_after,
+    assert_stayed_home,
+    attempts,
+    key,
+    wait_until_running,
+)
 
 MODEL = "gpt-5.6"
 PARAMETERS = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
@@ -242,3 +252,54 @@ def test_a_response_that_the_provider_cuts_ends_in_an_event_that_says_so(gpt):
     assert types[0] == "response.created"
     assert types[-1] in ("error", "response.failed"), types[-3:]
     assert "response.completed" not in types
+
+
+def test_a_callers_own_limit_is_a_rate_limit_error_and_its_retry_after_is_obeyed(gpt, statuses):
+    token = key("gpt-hasty")
+    held = threading.Thread(target=lambda: openai.OpenAI(base_url=f"{URL}/v1", api_key=token).chat.completions.create(**ask(model="py-gpt-slow")))
+    held.start()
+    wait_until_running("py-gpt-slow")
+    with pytest.raises(openai.RateLimitError) as caught:
+        gpt(api_key=token).responses.create(model=MODEL, input="Hello.")
+    assert caught.value.code == "rate_limit_exceeded" and "1 requests at once" in caught.value.message
+    assert_integer_retry_after(caught.value.response.headers)
+    statuses.clear()
+    began = time.monotonic()
+    gpt(api_key=token, max_retries=8).chat.completions.create(**ask())
+    assert statuses[-1] == 200 and set(statuses[:-1]) <= {429}
+    assert time.monotonic() - began >= len(statuses) - 1, "a second between two tries"
+    held.join()
+
+
+def test_a_spent_budget_is_a_rate_limit_error_that_is_not_retried(gpt, statuses):
+    client = gpt(api_key=key("gpt-poor"), max_retries=5)
+    client.chat.completions.create(**ask("[sim:output_tokens=400]", max_completion_tokens=400))
+    for call in (
+        lambda: client.chat.completions.create(**ask("[sim:output_tokens=400]", max_completion_tokens=400)),
+        lambda: client.responses.create(model=MODEL, input="[sim:output_tokens=400]", max_output_tokens=400),
+    ):
+        statuses.clear()
+        with pytest.raises(openai.RateLimitError) as caught:
+            call()
+        assert statuses == [429], "trying again does not help"
+        assert caught.value.code == "insufficient_quota" and caught.value.body["reason"] == "budget_exceeded"
+
+
+def test_a_stream_whose_budget_ends_raises_what_happened(gpt):
+    client = gpt(api_key=key("gpt-brief"))
+    with pytest.raises(openai.APIError) as caught:
+        for _ in client.chat.completions.create(**ask("[sim:output_tokens=4000]", stream=True)):
+            pass
+    assert caught.value.code == "insufficient_quota" and "budget" in caught.value.message
+
+
+def test_a_model_that_a_key_may_not_use_is_a_permission_error(gpt, statuses):
+    with pytest.raises(openai.PermissionDeniedError):
+        gpt(api_key=key("gpt-narrow"), max_retries=2).chat.completions.create(**ask())
+    assert statuses == [403]
+
+
+def test_an_expired_key_is_an_authentication_error_that_says_so(gpt, statuses):
+    with pytest.raises(openai.AuthenticationError) as caught:
+        gpt(api_key=key("gpt-late"), max_retries=2).chat.completions.create(**ask())
+    assert statuses == [401] and "expired" in caught.value.message
