@@ -73,4 +73,6 @@ pub struct Live {
     pub tracer: Option<Tracer>,
     /// Somebody wants a key checked.
     pub check_wanted: Notify,
+    /// Keys were read anew: their budgets may be new.
+    pub keys_changed: Notify,
 }

@@ -95,6 +95,7 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> any
         keeper: Keeper::default(),
         tracer: config.trace.as_ref().map(open_trace).transpose()?,
         check_wanted: Notify::new(),
+        keys_changed: Notify::new(),
     })
 }
 

@@ -43,6 +43,7 @@ async fn look(live: &Live, was_away: bool) -> bool {
             }
             if changed {
                 tracing::info!(keys = live.keys.len(), "keys read");
+                live.keys_changed.notify_one();
             }
             false
         }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use crate::{
     clock,
     config::Config,
-    live::{Fleet, FleetPostgres, FleetRedis, Live},
+    live::{Filter, Fleet, FleetPostgres, FleetRedis, Live},
     quota::{Quota, QuotaParams},
     store::{
         counters::{Counters, redis::RedisCounters},
@@ -25,6 +25,11 @@ use crate::{
     },
     types::{Levels, Secret},
 };
+
+/// Keys whose budgets are looked at when something changes.
+const KEYS: usize = 1_000;
+/// Budgets whose past is looked up at once.
+const BUDGETS: usize = 64;
 
 /// What the rest of the gateway is given.
 pub(super) struct Stores {
@@ -132,12 +137,52 @@ fn keys(config: &Config, database: Option<&Arc<Database>>) -> anyhow::Result<Opt
 /// Limits and budgets follow the levels in force, whoever changes them. Ends with its task.
 pub(super) async fn follow_levels(live: Arc<Live>) {
     let mut changes = live.keys.changes();
-    while changes.changed().await.is_ok() {
-        let levels: Arc<Levels> = Arc::clone(&changes.borrow_and_update());
-        live.quota.configure(levels);
-        // What was spent may be a part of more now.
-        for endpoint in live.snapshot.load().pool.endpoints() {
-            endpoint.reopen_spent();
+    know_the_past(&live).await;
+    loop {
+        tokio::select! {
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let levels: Arc<Levels> = Arc::clone(&changes.borrow_and_update());
+                live.quota.configure(levels);
+                // What was spent may be a part of more now.
+                for endpoint in live.snapshot.load().pool.endpoints() {
+                    endpoint.reopen_spent();
+                }
+            }
+            () = live.keys_changed.notified() => {}
         }
+        know_the_past(&live).await;
+    }
+}
+
+/// Budgets that are new begin with what receipts of their period came to: one that is given at noon knows
+/// the morning. Each is a walk over the ledger, so this is done beside the traffic, for so many at a time;
+/// until it is done such a budget begins at nothing.
+async fn know_the_past(live: &Arc<Live>) {
+    let Some(ledger) = live.ledger.clone() else { return };
+    let (entries, _) = live.keys.list(&Filter::default(), None, KEYS);
+    let keys: Vec<_> =
+        entries.into_iter().map(|entry| entry.key).filter(|key| !key.allowance.budgets.is_empty()).collect();
+    let new = live.quota.uncounted(&keys, clock::unix_now());
+    let walked = tokio::task::spawn_blocking(move || {
+        let mut known = Vec::new();
+        for budget in new.into_iter().take(BUDGETS) {
+            match ledger.spent(&budget.scope, budget.unit, budget.since) {
+                Ok(0) => {}
+                Ok(amount) => known.push(budget.spent(amount)),
+                Err(fault) => {
+                    tracing::warn!(%fault, "what was spent before a budget was there is not known");
+                    break;
+                }
+            }
+        }
+        known
+    });
+    let Ok(known) = walked.await else { return };
+    if !known.is_empty() {
+        tracing::info!(budgets = known.len(), "budgets that are new begin with what was spent before");
+        live.quota.restore(&known);
     }
 }
