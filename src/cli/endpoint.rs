@@ -59,11 +59,6 @@ impl Admin {
     pub(super) fn set_token(&mut self, token: &str) {
         self.admin_token = token.parse().ok();
     }
-
-    #[cfg(test)]
-    pub(super) fn at(url: &str) -> Self {
-        Self { admin: gateway(url).expect("a URL"), admin_token: None }
-    }
 }
 
 fn time(text: &str) -> Result<Duration, String> {

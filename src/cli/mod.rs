@@ -11,6 +11,7 @@ mod http;
 mod import;
 mod key;
 mod ledger;
+mod prices;
 mod replay;
 mod serve;
 mod sim;
@@ -51,6 +52,9 @@ enum Command {
     /// Make, list, change, rotate and revoke keys
     #[command(subcommand)]
     Key(Box<key::Command>),
+    /// What models cost: take over another gateway's list
+    #[command(subcommand)]
+    Prices(prices::Command),
     /// Print a client's settings for this gateway, and make one test call
     Connect(connect::Args),
     /// Turn another gateway's configuration into ours
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         }
         Command::Endpoint(command) => asynchronous(endpoint::run(&command, out)),
         Command::Key(command) => asynchronous(key::run(&command, out, &mut io::stderr().lock())),
+        Command::Prices(command) => prices::run(&command, &crate::config::ThisHost, out),
         Command::Connect(args) => asynchronous(connect::run(&args, out)),
         Command::Import(command) => import::run(&command, out),
         Command::Ledger(command) => ledger::run(&command, out),

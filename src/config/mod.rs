@@ -100,16 +100,7 @@ const DEMO: &str = include_str!("../../conf/demo.toml");
 /// # Errors
 /// Every fault of the file, in its order.
 pub fn load(path: &Path, host: &dyn Host) -> Result<Config, Faults> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        let fault = Fault {
-            file: path.to_owned(),
-            line: None,
-            path: String::new(),
-            what: format!("cannot read it: {error}"),
-            remedy: "name a TOML file that this user may read".into(),
-        };
-        Faults(vec![fault])
-    })?;
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error, "name a TOML file"))?;
     let mut config = parse(&text, path, host)?;
     config.files.insert(0, path.to_owned());
     Ok(config)
@@ -125,6 +116,25 @@ pub fn load_prices(path: &Path, host: &dyn Host) -> Result<Option<usize>, Faults
         return Ok(None);
     }
     prices::list(&text, path, host).map(|rows| Some(rows.len())).map_err(Faults)
+}
+
+/// The rows of the price list at `path`.
+///
+/// # Errors
+/// Every fault of the list, in its order; or it cannot be read.
+pub fn read_prices(path: &Path, host: &dyn Host) -> Result<Vec<PriceRow>, Faults> {
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error, "name a price list"))?;
+    prices::list(&text, path, host).map_err(Faults)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error, remedy: &str) -> Faults {
+    Faults(vec![Fault {
+        file: path.to_owned(),
+        line: None,
+        path: String::new(),
+        what: format!("cannot read it: {error}"),
+        remedy: format!("{remedy} that this user may read"),
+    }])
 }
 
 /// Reads and checks `text`; `file` is only how faults call it and where relative paths start.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::types::{Dialect, Family, ModelName};
+use crate::types::{Dialect, Family, ModelName, NanoUsd, Rates};
 
 /// The error type that the dialect's own clients expect for a status.
 ///
@@ -139,6 +139,8 @@ pub struct ModelListing {
     pub created: i64,
     /// Who serves it.
     pub owned_by: String,
+    /// What it costs the caller, and above so many input tokens; empty where nobody has said.
+    pub prices: Vec<(u64, Rates)>,
 }
 
 /// The list of models. It is whole: there is never a next page.
@@ -163,7 +165,42 @@ pub fn model(family: Family, listing: &ModelListing) -> Bytes {
     one(family, listing).to_string().into()
 }
 
+/// `pricing` is ours: dollars per million tokens. Clients that do not know it pass over it.
+fn pricing(prices: &[(u64, Rates)]) -> Option<Value> {
+    let ((_, first), tiers) = prices.split_first()?;
+    let of = |rates: &Rates| {
+        // The nearest fraction to an exact text is written as that text again.
+        let dollars = |nano: u64| NanoUsd(nano).dollars().parse::<f64>().unwrap_or_default();
+        json!({
+            "input": dollars(rates.input),
+            "cached_read": dollars(rates.cached_read),
+            "write_5m": dollars(rates.write_5m),
+            "write_1h": dollars(rates.write_1h),
+            "output": dollars(rates.output),
+        })
+    };
+    let mut pricing = of(first);
+    pricing["unit"] = "usd_per_million_tokens".into();
+    if !tiers.is_empty() {
+        let tiers = tiers.iter().map(|(above, rates)| {
+            let mut tier = of(rates);
+            tier["input_tokens"] = (*above).into();
+            tier
+        });
+        pricing["above"] = tiers.collect();
+    }
+    Some(pricing)
+}
+
 fn one(family: Family, listing: &ModelListing) -> Value {
+    let mut model = bare(family, listing);
+    if let Some(pricing) = pricing(&listing.prices) {
+        model["pricing"] = pricing;
+    }
+    model
+}
+
+fn bare(family: Family, listing: &ModelListing) -> Value {
     match family {
         Family::Anthropic => json!({
             "type": "model",
@@ -259,6 +296,7 @@ mod tests {
             display_name: format!("{id} for people"),
             created: 1_760_000_000,
             owned_by: "warmkey".to_owned(),
+            prices: Vec::new(),
         };
         let list = [listing("claude-a"), listing("claude-b")];
         let body = value(&models(Family::Anthropic, &list));

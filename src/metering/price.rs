@@ -68,6 +68,15 @@ impl PriceList {
         Some(self.rates(model, usage.total_input())?.charge(usage))
     }
 
+    /// All rates of `model`, each with the input tokens above which it holds, from 0 up; empty when
+    /// nobody has said.
+    #[must_use]
+    pub fn tiers(&self, model: &str) -> Vec<(u64, Rates)> {
+        let Some(price) = self.find(model) else { return Vec::new() };
+        let tiers = price.tiers.iter().rev().map(|tier| (tier.above_input_tokens, tier.rates));
+        std::iter::once((0, price.rates)).chain(tiers).collect()
+    }
+
     /// How many models have a price.
     #[must_use]
     pub fn len(&self) -> usize {

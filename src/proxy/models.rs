@@ -7,7 +7,7 @@ use super::{denial::Denial, exchange::Exchange};
 use crate::{
     dialect::{self, ModelListing},
     snapshot,
-    types::{Family, ModelName, Reason},
+    types::{Family, ModelName, NanoUsd, Rates, Reason},
     upstream::Model,
 };
 
@@ -46,8 +46,20 @@ fn offered(x: &Exchange, model: &Model, family: Family) -> bool {
         && x.key.as_ref().is_none_or(|key| snapshot::may_use(key, name))
 }
 
+/// With prices as this caller is billed for them, its markup included.
 fn listing(x: &Exchange, model: &Model) -> ModelListing {
+    let upstream = model.upstream_name(model.label.as_str()).unwrap_or(model.label.as_str());
+    let markup = |nano: u64| x.key.as_ref().map_or(nano, |key| key.billed(NanoUsd(nano)).0);
+    let billed = |rates: Rates| Rates {
+        input: markup(rates.input),
+        cached_read: markup(rates.cached_read),
+        write_5m: markup(rates.write_5m),
+        write_1h: markup(rates.write_1h),
+        output: markup(rates.output),
+    };
+    let prices = x.snapshot.prices.tiers(upstream).into_iter();
     ModelListing {
+        prices: prices.map(|(above, rates)| (above, billed(rates))).collect(),
         id: ModelName::clone(&model.label),
         display_name: model.label.to_string(),
         created: i64::try_from(x.snapshot.loaded.0.as_secs()).unwrap_or(0),

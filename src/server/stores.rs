@@ -118,7 +118,7 @@ fn redis(config: &Config, url: &Secret, one_ledger: bool, fleet: &mut Fleet) -> 
         (Some(settings), false) => Some(sqlite::identity(&settings.params.file)?),
         (Some(_) | None, _) => None,
     };
-    let params = RedisParams { url: url.clone(), ca_file: None, prefix: "warmkey".to_owned(), ledger: own };
+    let params = RedisParams::read(url, own).context("`state.redis`")?;
     let link = Arc::new(Link::new(&params).context("`state.redis`")?);
     fleet.redis = Some(FleetRedis::new(Arc::new(RedisCounters::new(Arc::clone(&link), &params))));
     Ok(link)

@@ -52,6 +52,30 @@ async fn models_are_listed_in_the_callers_shape() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_list_carries_the_prices_that_this_caller_pays() {
+    let sim = sim().await;
+    let marked = "[[caller]]\nname = \"marked\"\ntoken = \"wk-marked-0123456789abcdef\"\nmarkup = 1.5\n";
+    let more = "[[model]]\nname = \"mine\"\nupstream = \"claude-sonnet-4-6\"\nprovider = \"anthropic\"\n\
+                [[model]]\nname = \"unheard-of\"\nprovider = \"anthropic\"\n";
+    let setup = Setup::over(&sim).more(more).more(marked);
+    let gateway = setup.caller("plain", "default", "wk-plain-0123456789abcdef").start().await;
+    let one = async |id: &str, token: &str| {
+        let ask = look(&gateway, &format!("/v1/models/{id}")).header("x-api-key", token);
+        let ask = if id.starts_with("gpt") { ask } else { ask.header("anthropic-version", "2023-06-01") };
+        ask.send().await.assert_ok().json()["pricing"].clone()
+    };
+    let sonnet = json!({"unit": "usd_per_million_tokens", "input": 3.0, "cached_read": 0.3, "write_5m": 3.75,
+                        "write_1h": 6.0, "output": 15.0});
+    assert_eq!(one("claude-sonnet-4-6", "wk-plain-0123456789abcdef").await, sonnet);
+    assert_eq!(one("mine", "wk-plain-0123456789abcdef").await, sonnet, "priced as the provider's model");
+    assert_eq!(one("unheard-of", "wk-plain-0123456789abcdef").await, Value::Null);
+    let marked = one("claude-sonnet-4-6", "wk-marked-0123456789abcdef").await;
+    assert_eq!((&marked["write_5m"], &marked["output"]), (&json!(5.625), &json!(22.5)));
+    let long = &one("gpt-5.6", "wk-plain-0123456789abcdef").await["above"][0];
+    assert_eq!((&long["input_tokens"], &long["input"]), (&json!(272_000), &json!(8.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn probes_are_answered_and_other_methods_are_not() {
     let sim = sim().await;
     let gateway = Setup::over(&sim).start().await;

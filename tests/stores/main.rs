@@ -9,11 +9,15 @@
     reason = "a test stops where it fails, and its helpers are for it alone"
 )]
 
+#[path = "../it/harness.rs"]
+#[expect(dead_code, reason = "made for the tests of one gateway")]
+mod harness;
 mod servers;
 
 mod counters;
 mod counters_chaos;
 mod documents;
+mod gateways;
 mod gossip;
 mod leases;
 mod postgres_ledger;

@@ -80,7 +80,7 @@ impl Settings {
         put("providers", list(&self.providers));
         put("regions", list(&self.regions));
         let limits: Map<String, Value> = self.limits.iter().cloned().collect();
-        put("limits", (!limits.is_empty()).then(|| Value::Object(limits)));
+        put("limits", (!limits.is_empty()).then_some(Value::Object(limits)));
         put("budgets", values(&self.budgets));
         put("session_budgets", values(&self.session_budgets));
         for (name, number) in [("weight", self.weight), ("markup", self.markup)] {

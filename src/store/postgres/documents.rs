@@ -14,8 +14,12 @@ use crate::{
     },
 };
 
-/// Every change takes this row first, so changes are one after another, and so are versions.
+/// Every change takes this row before it touches a document, so changes are one after another and never
+/// wait for each other in a circle; and so are versions.
 const RAISE: &str = "UPDATE meta SET value = (value::bigint + 1)::text WHERE name = 'documents_version'";
+
+/// The same without raising it yet.
+const TURN: &str = "SELECT 1 FROM meta WHERE name = 'documents_version' FOR UPDATE";
 
 /// Documents in Postgres.
 #[derive(Clone)]
@@ -61,14 +65,16 @@ impl PostgresDocuments {
 
     /// Puts what is not there yet; whoever was first wins.
     async fn put_missing(&self, documents: &[Document]) -> Result<(), DocumentsFault> {
-        const PUT: &str = "WITH new AS (INSERT INTO documents (kind, id, body, changed) \
-            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING 1) \
-            UPDATE meta SET value = (value::bigint + 1)::text \
-            WHERE name = 'documents_version' AND EXISTS (SELECT 1 FROM new)";
+        let sql = format!(
+            "WITH turn AS MATERIALIZED ({TURN}), \
+             new AS (INSERT INTO documents (kind, id, body, changed) \
+             SELECT $1, $2, $3, $4 FROM turn ON CONFLICT DO NOTHING RETURNING 1) \
+             {RAISE} AND EXISTS (SELECT 1 FROM new)"
+        );
         for document in documents {
             let changed = millis(document.changed);
             let put = self.database.ask(async |client| {
-                client.execute(PUT, &[&document.kind, &document.id, &document.body, &changed]).await
+                client.execute(&sql, &[&document.kind, &document.id, &document.body, &changed]).await
             });
             put.await.map_err(|fault| self.fault(&fault))?;
         }
@@ -90,7 +96,8 @@ impl Documents for PostgresDocuments {
     }
 
     async fn put(&self, kind: &str, id: &str, body: &str) -> Result<(), DocumentsFault> {
-        const PUT: &str = "INSERT INTO documents (kind, id, body, changed) VALUES ($1, $2, $3, $4) \
+        const PUT: &str = "INSERT INTO documents (kind, id, body, changed) \
+            SELECT $1, $2, $3, $4 FROM raised \
             ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, changed = excluded.changed";
         let sql = format!("WITH raised AS ({RAISE} RETURNING 1) {PUT}");
         let changed = millis(clock::unix_now());
@@ -101,7 +108,8 @@ impl Documents for PostgresDocuments {
 
     async fn delete(&self, kind: &str, id: &str) -> Result<bool, DocumentsFault> {
         let sql = format!(
-            "WITH gone AS (DELETE FROM documents WHERE kind = $1 AND id = $2 RETURNING 1) \
+            "WITH turn AS MATERIALIZED ({TURN}), \
+             gone AS (DELETE FROM documents USING turn WHERE kind = $1 AND id = $2 RETURNING 1) \
              {RAISE} AND EXISTS (SELECT 1 FROM gone)"
         );
         let deleted = self.database.ask(async |client| client.execute(&sql, &[&kind, &id]).await);

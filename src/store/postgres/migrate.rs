@@ -51,7 +51,10 @@ async fn migrate_by(client: &mut Client, steps: &[&str]) -> Result<(), PostgresF
 /// The version that is there; 0 for none. Refuses one that is newer than we are.
 async fn version(client: &impl GenericClient, known: i64) -> Result<i64, PostgresFault> {
     let away = |error: tokio_postgres::Error| fault(&error);
-    let there = "SELECT to_regclass('warmkey.meta') IS NOT NULL";
+    // Asked as a table: `to_regclass` answers from a cache, which does not see what another gateway made
+    // while we waited for the lock.
+    let there = "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE n.nspname = 'warmkey' AND c.relname = 'meta')";
     if !client.query_one(there, &[]).await.map_err(away)?.get::<_, bool>(0) {
         return Ok(0);
     }

@@ -39,6 +39,38 @@ impl fmt::Display for BadAddress {
 impl std::error::Error for BadAddress {}
 
 impl RedisParams {
+    /// Reads an address, and what may stand behind it: `?prefix=NAME` (`warmkey` without it) and
+    /// `?ca_file=FILE`.
+    ///
+    /// # Errors
+    ///
+    /// An option that is none.
+    pub fn read(url: &Secret, ledger: Option<String>) -> Result<Self, BadAddress> {
+        let text = url.expose();
+        let (base, query) = text.split_once('?').unwrap_or((text, ""));
+        let (mut ca_file, mut prefix) = (None, "warmkey".to_owned());
+        let mut rest = String::new();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("ca_file", file)) => ca_file = Some(PathBuf::from(file)),
+                Some(("prefix", name)) if is_plain(name) => name.clone_into(&mut prefix),
+                Some(("prefix", _)) => {
+                    let what = "`prefix` is made of letters, digits, `-`, `_` and `.`, 1 to 64 of them";
+                    return Err(BadAddress(what.to_owned()));
+                }
+                Some(("protocol", _)) => rest = format!("?{option}"),
+                // Not repeated: it may be half of a password.
+                Some(_) | None => {
+                    return Err(BadAddress("behind `?` stand `ca_file`, `prefix` and `protocol`".to_owned()));
+                }
+            }
+        }
+        if ca_file.is_some() && !(base.starts_with("rediss:") || base.starts_with("valkeys:")) {
+            return Err(BadAddress("`ca_file` is for TLS: write rediss://".to_owned()));
+        }
+        Ok(Self { url: Secret::new(format!("{base}{rest}")), ca_file, prefix, ledger })
+    }
+
     /// Makes a client of it. Opens no connection, but reads `ca_file`.
     ///
     /// # Errors
@@ -63,7 +95,45 @@ impl RedisParams {
     }
 }
 
+/// Braces or colons in it would be read as parts of a key.
+fn is_plain(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
 /// What went wrong, without the words of the address.
 pub(super) fn said(fault: &::redis::RedisError) -> String {
     fault.category().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Result<RedisParams, BadAddress> {
+        RedisParams::read(&Secret::new(url.to_owned()), None)
+    }
+
+    #[test]
+    fn options_stand_behind_the_address() {
+        let plain = read("redis://host:6379/2").unwrap();
+        assert_eq!((plain.prefix.as_str(), plain.ca_file), ("warmkey", None));
+        let all = read("rediss://u:p@host/2?prefix=staging-1&ca_file=/etc/ca.pem&protocol=resp3").unwrap();
+        assert_eq!((all.prefix.as_str(), all.ca_file), ("staging-1", Some(PathBuf::from("/etc/ca.pem"))));
+        assert_eq!(all.url.expose(), "rediss://u:p@host/2?protocol=resp3");
+    }
+
+    #[test]
+    fn options_that_are_none_are_told_and_not_repeated() {
+        for url in [
+            "redis://h?prefix=",
+            "redis://h?prefix={secret}",
+            "redis://h?secret",
+            "redis://h?colour=secret",
+            "redis://h?ca_file=/secret",
+        ] {
+            let fault = read(url).expect_err(url).to_string();
+            assert!(!fault.contains("secret"), "{url}: {fault}");
+        }
+    }
 }
