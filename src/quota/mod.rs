@@ -82,23 +82,16 @@ impl Quota {
         self.plans.configure(levels);
     }
 
-    /// What the ledger knows to be spent, at the start: of budgets whose period is not over. Several
-    /// balances of one counter add up.
+    /// What everybody is known to have spent, at the start and whenever it is heard of: of budgets whose
+    /// period is not over. Several balances of one counter add up. Never lowers anything.
     pub fn restore(&self, balances: &[Charged]) {
-        let mut spent: Vec<(CounterId, Rule, u64)> = Vec::with_capacity(balances.len());
-        let mut sorted: Vec<&Charged> = balances.iter().collect();
-        sorted.sort_by(|one, other| (&one.id, one.until).cmp(&(&other.id, other.until)));
-        for Charged { id, until, amount } in sorted {
-            let rule = Rule::Budget { until: *until };
-            match spent.last_mut() {
-                Some(last) if last.0 == *id => {
-                    last.1 = rule;
-                    last.2 = last.2.saturating_add(*amount);
-                }
-                _ => spent.push((id.clone(), rule, *amount)),
-            }
-        }
-        self.memory.raise(&spent);
+        self.memory.raise(&summed(balances));
+    }
+
+    /// As [`Self::restore`], from a ledger that knows of this gateway alone: where counters are shared,
+    /// others may have spent as much. Where they are not, there is no difference.
+    pub fn restore_own(&self, balances: &[Charged]) {
+        self.memory.raise_own(&summed(balances));
     }
 
     /// Takes the alerts that have come up since the last call, the oldest first.
@@ -118,4 +111,22 @@ impl Quota {
     pub fn counters(&self) -> usize {
         self.memory.len()
     }
+}
+
+/// Balances by counter.
+fn summed(balances: &[Charged]) -> Vec<(CounterId, Rule, u64)> {
+    let mut spent: Vec<(CounterId, Rule, u64)> = Vec::with_capacity(balances.len());
+    let mut sorted: Vec<&Charged> = balances.iter().collect();
+    sorted.sort_by(|one, other| (&one.id, one.until).cmp(&(&other.id, other.until)));
+    for Charged { id, until, amount } in sorted {
+        let rule = Rule::Budget { until: *until };
+        match spent.last_mut() {
+            Some(last) if last.0 == *id => {
+                last.1 = rule;
+                last.2 = last.2.saturating_add(*amount);
+            }
+            _ => spent.push((id.clone(), rule, *amount)),
+        }
+    }
+    spent
 }

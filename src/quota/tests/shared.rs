@@ -201,6 +201,26 @@ async fn without_the_server_each_serves_its_part_of_what_was_left() {
 }
 
 #[tokio::test]
+async fn who_begins_without_the_server_takes_others_to_have_spent_as_much() {
+    let server = Server::new();
+    server.switch(true);
+    let own = budgeted(&[usd(DOLLAR, Period::Day)]);
+    let until = UnixTime(Duration::from_secs(1_795_219_200 + 86_400));
+    let id = CounterId("b/key:ci/usd/day/1795219200".into());
+    let balance = [Charged { id, until, amount: 40 * CENT }];
+    // One of two: half of the dollar is its part, and of that it has spent forty cents.
+    let one = gateway(&server, &own);
+    one.quota.restore_own(&balance);
+    spend(&one, 9 * CENT).await.expect("a part of its own");
+    assert_eq!(spend(&one, CENT).await.expect_err("its part is spent").why, Why::Apart);
+    // Where everybody together has spent forty, half of what is left.
+    let other = gateway(&server, &own);
+    other.quota.restore(&balance);
+    spend(&other, 29 * CENT).await.expect("a part of its own");
+    assert_eq!(spend(&other, CENT).await.expect_err("its part is spent").why, Why::Apart);
+}
+
+#[tokio::test]
 async fn a_server_that_stays_away_is_left_alone_for_longer_and_longer() {
     let server = Server::new();
     let own = budgeted(&[usd(DOLLAR, Period::Day)]);

@@ -49,8 +49,8 @@ impl Time {
 pub(super) struct Budget {
     pub(super) spent: u64,
     pub(super) reserved: u64,
-    /// Of what is spent, what everybody together was known to have spent when the shared counters
-    /// last answered, or the ledger was read. The rest is ours.
+    /// Of what is spent, what everybody together was known to have spent when the shared counters, or a
+    /// ledger of everybody's, last answered. The rest is ours.
     pub(super) known: u64,
     /// Seconds since 1970.
     until: u64,
@@ -164,10 +164,17 @@ impl Counter {
         }
     }
 
-    /// At least so much is spent, by everybody.
-    pub(super) fn raise(&mut self, spent: u64) {
+    /// At least so much is spent, by us.
+    pub(super) fn raise_own(&mut self, spent: u64) {
         if let Self::Budget(budget) = self {
             budget.spent = budget.spent.max(spent);
+        }
+    }
+
+    /// At least so much is spent, by everybody.
+    pub(super) fn raise(&mut self, spent: u64) {
+        self.raise_own(spent);
+        if let Self::Budget(budget) = self {
             budget.known = budget.known.max(spent);
         }
     }

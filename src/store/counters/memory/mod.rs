@@ -154,15 +154,24 @@ impl Memory {
             .collect()
     }
 
-    /// At least so much was spent. Never lowers anything. Beyond the cap nothing is added.
+    /// At least so much was spent, by everybody. Never lowers anything. Beyond the cap nothing is added.
     pub fn raise(&self, spent: &[(CounterId, Rule, u64)]) {
+        self.raise_to(spent, Counter::raise);
+    }
+
+    /// As [`Self::raise`], by this gateway alone: its part of what is left does not grow by it.
+    pub fn raise_own(&self, spent: &[(CounterId, Rule, u64)]) {
+        self.raise_to(spent, Counter::raise_own);
+    }
+
+    fn raise_to(&self, spent: &[(CounterId, Rule, u64)], raise: fn(&mut Counter, u64)) {
         let mut table = self.table.lock();
         for (id, rule, spent) in spent {
             let slot = table
                 .find(id, *rule)
                 .or_else(|| (*spent > 0 && table.has_room_for(1)).then(|| table.insert(id, *rule)));
             if let Some(counter) = slot.and_then(|slot| table.get(slot)) {
-                counter.raise(*spent);
+                raise(counter, *spent);
             }
         }
     }
