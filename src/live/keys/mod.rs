@@ -294,7 +294,9 @@ impl Inner {
                 }
             }
         }
-        *self.table.write() = table;
+        // The old one may be large: it goes when nobody waits any more.
+        let old = std::mem::replace(&mut *self.table.write(), table);
+        drop(old);
         self.closed.store(!parts.callers.is_empty() || parts.stored.closed, Ordering::Release);
         self.ready.store(self.store.is_none() || parts.stored.version.is_some(), Ordering::Release);
         self.publish(parts);
