@@ -10,6 +10,7 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     dead_code,
+    unused_imports,
     unreachable_pub,
     reason = "it stops where it fails, it measures, and it prints; the servers are the tests'"
 )]

@@ -146,3 +146,34 @@ async fn what_cannot_be_told_for_long_is_charged_under_an_old_name() {
     counters.settle(by, &[settlement("b/x", budget(), 40, 30, 0)]).await.unwrap();
     assert_eq!(standing(&*other, "b/x").await, Standing { used: 30, spent: 30 });
 }
+
+#[tokio::test]
+async fn a_server_that_lost_the_end_of_a_request_gives_back_what_it_holds_for_it() {
+    let redis = Redis::start();
+    let counters = redis.counters().await;
+    let (over, open) = (RequestId::mint(), RequestId::mint());
+    let takes = [take("b/x", budget(), 40, 100), take("l/x", Rule::Level, 1, 2)];
+    granted(counters.reserve(over, &takes).await.unwrap());
+    granted(counters.reserve(open, &takes).await.unwrap());
+    // As a replica does that takes over, and lagged behind by one settlement.
+    let keys: Vec<String> = redis.ask(&["KEYS", "*"]);
+    let before: Vec<_> = keys.iter().map(|key| (key, redis.ask::<Vec<u8>>(&["DUMP", key]))).collect();
+    counters.settle(over, &[settlement("b/x", budget(), 40, 30, 0)]).await.unwrap();
+    let mut client = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    for (key, value) in &before {
+        redis::cmd("RESTORE").arg(key).arg(0).arg(value).arg("REPLACE").exec(&mut client).unwrap();
+    }
+    assert_eq!(standing(&*counters, "b/x").await, Standing { used: 80, spent: 0 });
+    redis.ask::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    while counters.is_up() {
+        let _ = counters.settle(RequestId::mint(), &[]).await;
+    }
+    counters.beat().await.unwrap();
+    assert_eq!(standing(&*counters, "b/x").await, Standing { used: 40, spent: 0 });
+    counters.raise(&[(id("b/x"), budget(), 30)]).await.unwrap();
+    assert_eq!(standing(&*counters, "b/x").await, Standing { used: 70, spent: 30 });
+    let left = [settlement("b/x", budget(), 40, 35, 0), settlement("l/x", Rule::Level, 1, 0, 0)];
+    let standings = counters.settle(open, &left).await.unwrap();
+    assert_eq!(standings[0], Standing { used: 65, spent: 65 });
+    assert_eq!(standings[1].used, 0);
+}

@@ -301,12 +301,19 @@ fn who_served_and_on_which_tier_is_told_in_every_dialect() {
             let mut see = |signal: Signal<'_>| match signal {
                 Signal::Model(name) => told.push(format!("model {name}")),
                 Signal::Tier(name) => told.push(format!("tier {name}")),
-                _ => {}
+                Signal::Started { .. }
+                | Signal::Lifecycle
+                | Signal::Delta { .. }
+                | Signal::ToolCall { .. }
+                | Signal::Usage(_)
+                | Signal::Stop(_)
+                | Signal::Terminal
+                | Signal::Error(_) => {}
             };
             if streamed {
                 let mut reader = StreamReader::new(operation, false);
                 reader.push(&Bytes::copy_from_slice(stream.as_bytes()), &mut see);
-                reader.end(&mut see);
+                let _ = reader.end(&mut see);
             } else {
                 read_whole(operation, whole.as_bytes(), &mut see);
             }

@@ -4,11 +4,17 @@
 //! given up for everybody: whether the server is slow, paused or gone looks the same from here, and
 //! what was asked may still happen. So scripts are written so that being asked twice does no harm.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, Script as Source, ServerErrorKind, Value,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, Script as Source,
+    ServerErrorKind, Value, aio::MultiplexedConnection,
 };
 use arc_swap::ArcSwapOption;
 use pingora_timeout::fast_timeout::fast_timeout;
@@ -60,6 +66,7 @@ pub struct Link {
     prefix: String,
     connection: ArcSwapOption<MultiplexedConnection>,
     opening: Mutex<()>,
+    openings: AtomicU64,
 }
 
 impl Link {
@@ -74,6 +81,7 @@ impl Link {
             prefix: format!("{{{}}}:", params.prefix),
             connection: ArcSwapOption::empty(),
             opening: Mutex::new(()),
+            openings: AtomicU64::new(0),
         })
     }
 
@@ -86,6 +94,12 @@ impl Link {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.connection.load().is_some()
+    }
+
+    /// How many connections were opened so far: another number is another connection, and perhaps another
+    /// server.
+    pub(in crate::store) fn openings(&self) -> u64 {
+        self.openings.load(Ordering::Relaxed)
     }
 
     /// Opens the connection, unless it is open.
@@ -114,26 +128,36 @@ impl Link {
             Err(_) => return Err(Down(format!("no connection within {} s", OPENING.as_secs()))),
         };
         self.connection.store(Some(Arc::new(connection)));
+        self.openings.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// Calls a script, in one round trip unless the server does not know it.
     pub(in crate::store) async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, Down> {
+        self.within_patience(async |connection| match said_by(connection, call).await {
+            Err(fault) if fault.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                said_by(connection, &script.spelled_out(call)).await
+            }
+            answer => answer,
+        })
+        .await
+    }
+
+    /// Calls a command of the server's own.
+    pub(in crate::store) async fn ask(&self, call: &Cmd) -> Result<Value, Down> {
+        self.within_patience(async |connection| said_by(connection, call).await).await
+    }
+
+    async fn within_patience(
+        &self,
+        asked: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
+    ) -> Result<Value, Down> {
         let open = self.connection.load_full();
         let Some(open) = open else {
             return Err(Down("there is no connection".to_owned()));
         };
         let mut connection = MultiplexedConnection::clone(&open);
-        let asked = async {
-            match connection.send_packed_command(call).await.and_then(Value::extract_error) {
-                Err(fault) if fault.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    let spelled = script.spelled_out(call);
-                    connection.send_packed_command(&spelled).await.and_then(Value::extract_error)
-                }
-                answer => answer,
-            }
-        };
-        match fast_timeout(PATIENCE, asked).await {
+        match fast_timeout(PATIENCE, asked(&mut connection)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(fault)) => {
                 if !is_about_the_call(&fault) {
@@ -152,6 +176,10 @@ impl Link {
     fn give_up(&self, broken: &Arc<MultiplexedConnection>) {
         self.connection.compare_and_swap(&Some(Arc::clone(broken)), None);
     }
+}
+
+async fn said_by(connection: &mut MultiplexedConnection, call: &Cmd) -> RedisResult<Value> {
+    connection.send_packed_command(call).await.and_then(Value::extract_error)
 }
 
 /// Whether another call may fare better over the same connection: a script that failed, a key that is

@@ -13,6 +13,7 @@ pub(super) struct Scripts {
     pub(super) settle: Script,
     pub(super) give_back: Script,
     pub(super) cancel: Script,
+    pub(super) release: Script,
     pub(super) raise: Script,
     pub(super) beat: Script,
 }
@@ -24,6 +25,7 @@ impl Scripts {
             settle: Script::new(concat!(include_str!("common.lua"), include_str!("settle.lua"))),
             give_back: Script::new(concat!(include_str!("common.lua"), include_str!("give_back.lua"))),
             cancel: Script::new(concat!(include_str!("common.lua"), include_str!("cancel.lua"))),
+            release: Script::new(concat!(include_str!("common.lua"), include_str!("release.lua"))),
             raise: Script::new(concat!(include_str!("common.lua"), include_str!("raise.lua"))),
             beat: Script::new(concat!(include_str!("common.lua"), include_str!("beat.lua"))),
         }

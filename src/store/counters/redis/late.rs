@@ -49,6 +49,16 @@ impl Undelivered {
         }
     }
 
+    /// Whose they are.
+    pub(super) fn ids(&self) -> Vec<RequestId> {
+        self.calls
+            .iter()
+            .map(|call| match call {
+                Late::Settle(by, _) | Late::Cancel(by, _) => *by,
+            })
+            .collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.calls.len()
     }

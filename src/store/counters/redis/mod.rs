@@ -14,6 +14,7 @@
 //! Trap: numbers in Lua are doubles. Amounts are passed and added as text, so they are exact up to
 //! 2^63; comparisons are exact up to 2^53, nine million dollars, and off by a billionth of a cent there.
 
+mod audit;
 mod call;
 mod late;
 
@@ -31,11 +32,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::{
+    audit::Open,
     call::{Answer, Names, Scripts, answer},
     late::{Late, Undelivered},
 };
 use super::{CounterId, Counters, Down, Reserved, Rule, Settlement, Standing, Take};
 use crate::{
+    clock::{self, Moment},
     store::redis::{Link, RedisParams},
     types::RequestId,
 };
@@ -45,6 +48,8 @@ pub const BEAT: Duration = Duration::from_secs(2);
 /// How long one is believed to live that says nothing.
 pub const TTL: Duration = Duration::from_secs(10);
 
+/// How often what the server holds for us is compared with what we have.
+const AUDIT: Duration = Duration::from_secs(60);
 /// Reservations of dead gateways charged in one beat: about ten milliseconds of the server's time.
 const CHARGED_AT_ONCE: usize = 500;
 /// Budgets raised in one call: about two milliseconds of it.
@@ -74,6 +79,9 @@ pub struct RedisCounters {
     epoch: ArcSwap<String>,
     tokens: AtomicU64,
     late: Mutex<Undelivered>,
+    open: Open,
+    /// The connection that was audited last, and when.
+    audited: Mutex<(u64, Moment)>,
     forgot: AtomicBool,
     /// Somebody should beat at once.
     wanted: Notify,
@@ -92,6 +100,8 @@ impl RedisCounters {
             epoch: ArcSwap::from_pointee(String::new()),
             tokens: AtomicU64::new(0),
             late: Mutex::default(),
+            open: Open::default(),
+            audited: Mutex::default(),
             forgot: AtomicBool::new(false),
             wanted: Notify::new(),
         }
@@ -117,6 +127,7 @@ impl RedisCounters {
             self.forgot.store(true, Ordering::Release);
         }
         self.deliver().await?;
+        self.audit().await?;
         Ok(Beat { charged, gateways, forgot: self.forgot.load(Ordering::Acquire) })
     }
 
@@ -162,6 +173,34 @@ impl RedisCounters {
                 return Err(down);
             }
         }
+        Ok(())
+    }
+
+    /// Gives back what the server holds for requests of ours that are over.
+    async fn audit(&self) -> Result<(), Down> {
+        let (connection, now) = (self.link.openings(), clock::now());
+        let (audited, at) = *self.audited.lock();
+        if connection == audited && now.since(at) < AUDIT {
+            return Ok(());
+        }
+        let held = self.names().held() + &self.gateway();
+        let mut list = ::redis::cmd("SMEMBERS");
+        list.arg(&held);
+        let records = self.link.ask(&list).await?;
+        let late = self.late.lock().ids();
+        let strangers = self.open.strangers(records, &late)?;
+        for record in &strangers {
+            let mut call = self.scripts.release.call(2);
+            call.arg(record).arg(&held);
+            self.link.run(&self.scripts.release, &call).await?;
+        }
+        if !strangers.is_empty() {
+            tracing::warn!(
+                requests = strangers.len(),
+                "the shared counters had lost the end of some requests"
+            );
+        }
+        *self.audited.lock() = (connection, now);
         Ok(())
     }
 
@@ -252,11 +291,14 @@ impl Counters for RedisCounters {
             self.wanted.notify_one();
             return Err(Down("there is no connection".to_owned()));
         }
+        let first = self.open.begin(by);
         // Also where whoever asked goes away before the answer comes.
-        let mut unanswered = Unanswered { counters: self, by, token: Some(token) };
+        let mut unanswered = Unanswered { counters: self, by, token: Some(token), first };
         match self.link.run(&self.scripts.reserve, &call).await.and_then(answer)? {
             Answer::Reserved(reserved) => {
                 unanswered.token = None;
+                // What was granted is open until it is settled.
+                unanswered.first &= matches!(reserved, Reserved::Refused { .. });
                 Ok(reserved)
             }
             Answer::Forgot => {
@@ -291,6 +333,7 @@ impl Counters for RedisCounters {
         let mut unsettled = Unsettled { counters: self, call: Some((by, settlements)) };
         let standings = self.settle_once(by, settlements, false).await?;
         unsettled.call = None;
+        self.open.end(by);
         Ok(standings)
     }
 
@@ -308,12 +351,17 @@ struct Unanswered<'a> {
     counters: &'a RedisCounters,
     by: RequestId,
     token: Option<String>,
+    /// Nothing was reserved under this id before.
+    first: bool,
 }
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
             self.counters.keep(Late::Cancel(self.by, token));
+        }
+        if self.first {
+            self.counters.open.end(self.by);
         }
     }
 }
@@ -328,6 +376,7 @@ impl Drop for Unsettled<'_> {
     fn drop(&mut self) {
         if let Some((by, settlements)) = self.call.take() {
             self.counters.keep(Late::Settle(by, settlements.to_vec()));
+            self.counters.open.end(by);
         }
     }
 }
