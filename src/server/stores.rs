@@ -74,7 +74,7 @@ impl Stores {
                 "the gateway before this one died; what was under way is charged at its estimate"
             );
         }
-        quota.restore(&balances);
+        quota.restore_own(&balances);
         if let Some(database) = database {
             let to = PostgresLedger::new(database);
             // What the others spent; while Postgres is away, what this one knows has to do.
@@ -183,6 +183,6 @@ async fn know_the_past(live: &Arc<Live>) {
     let Ok(known) = walked.await else { return };
     if !known.is_empty() {
         tracing::info!(budgets = known.len(), "budgets that are new begin with what was spent before");
-        live.quota.restore(&known);
+        live.quota.restore_own(&known);
     }
 }
