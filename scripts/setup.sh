@@ -2,7 +2,9 @@
 # Makes a machine ready, and says in one line each what it had to do. Nothing missing: nothing printed.
 #
 #   scripts/setup.sh build    what `cargo build` needs beside Rust: cmake and a C compiler (pingora's zlib-ng)
-#   scripts/setup.sh test     also Python and Node with the SDKs that tests/sdk drives, and systemd-analyze
+#   scripts/setup.sh test     also Python and Node with the SDKs that tests/sdk drives, systemd-analyze, and the
+#                             servers that tests/stores starts by itself (Redis, Postgres) or that are
+#                             configured in deploy/load-balancing (nginx, HAProxy)
 #   scripts/setup.sh bench    also nginx, which `make bench` measures warmkey against
 #
 # Debian and its relatives are set up with apt-get, as root or through sudo; elsewhere it names what to install.
@@ -87,21 +89,25 @@ test_tools() {
     need nodejs node_is_new_enough
     need npm have npm
     need systemd have systemd-analyze
-    install_missing
+    # util-linux: its `setpriv` ties servers to their test, and runs Postgres as somebody who is not root.
+    need util-linux have setpriv
+    need redis-server have redis-server
+    need postgresql has_postgres
+    need nginx-light has_sbin nginx
+    need haproxy has_sbin haproxy
+    install_without_starting
     python_makes_venvs || die "the SDK tests need Python 3.10 or newer with venv; python3 is $(python3 --version 2>&1)"
     node_is_new_enough || die "the SDK tests need Node 18 or newer; node is $(node --version 2>&1)"
     python_sdks
     node_sdks
 }
 
-# Debian starts nginx on installation; the benchmark runs its own, on its own ports.
-bench_tools() {
-    need python3 have python3
-    if have nginx || [[ -x /usr/sbin/nginx ]]; then
-        install_missing
-        return 0
-    fi
-    missing+=(nginx-light)
+has_sbin() { have "$1" || [[ -x /usr/sbin/$1 ]]; }
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' || have postgres; }
+
+# Debian starts servers on installation; tests and benchmarks run their own, on their own ports.
+install_without_starting() {
+    [[ ${#missing[@]} -gt 0 ]] || return 0
     # `policy-rc.d` is Debian's own switch for "install, but start no service"; it is only ours while we need it.
     local policy=/usr/sbin/policy-rc.d ours=no
     if [[ ! -e $policy ]] && { [[ $EUID -eq 0 ]] || sudo -n true 2>/dev/null; }; then
@@ -112,7 +118,14 @@ bench_tools() {
     local outcome=0
     (install_missing) || outcome=$?
     [[ $ours == no ]] || as_root rm -f "$policy"
+    missing=()
     return "$outcome"
+}
+
+bench_tools() {
+    need python3 have python3
+    need nginx-light has_sbin nginx
+    install_without_starting
 }
 
 case "${1:-test}" in

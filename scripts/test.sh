@@ -25,6 +25,7 @@ step 'tests' cargo test --locked
 step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 step 'configuration files' scripts/check-conf.sh target/debug/warmkey
 step 'systemd unit' scripts/check-unit.sh target/debug/warmkey
+step 'load balancers' scripts/check-balancers.sh
 step 'demo' scripts/check-demo.sh target/debug/warmkey
 step 'SDK clients' tests/sdk/run.sh target/debug/warmkey
 # The ledger against the provider's own books; 100,000 requests with `--requests 100000`.

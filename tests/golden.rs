@@ -33,7 +33,7 @@ impl Found {
             Signal::Started { id } => {
                 assert_eq!(self.id.replace(id), None, "started twice");
             }
-            Signal::Lifecycle => {}
+            Signal::Lifecycle | Signal::Model(_) | Signal::Tier(_) => {}
             Signal::Delta { kind, raw } => {
                 self.deltas += 1;
                 let place = match kind {

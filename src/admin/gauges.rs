@@ -28,6 +28,7 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     metrics.saved.set(savings.saved());
     metrics.refresh_ratio();
     refresh_ledger(live, metrics);
+    refresh_fleet(live, metrics);
     refresh_budgets(live, metrics, now);
     // Endpoints and domains that a reload took away must not linger.
     metrics.endpoint_state.reset();
@@ -67,6 +68,21 @@ fn refresh_ledger(live: &Live, metrics: &Metrics) {
     metrics.spending.ledger_dropped.set(level(state.dropped));
     metrics.spending.ledger_written.set(level(state.written));
     metrics.spending.ledger_failing.set(i64::from(!state.well()));
+}
+
+fn refresh_fleet(live: &Live, metrics: &Metrics) {
+    let level = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let spending = &metrics.spending;
+    if let Some(state) = live.fleet.redis_state() {
+        spending.shared_up.with_label_values(&["redis"]).set(f64::from(u8::from(state.away.is_none())));
+        spending.shared_gateways.set(level(state.gateways));
+        spending.shared_undelivered.set(level(state.undelivered as u64));
+    }
+    if let Some(state) = live.fleet.postgres_state(live.ledger.as_ref()) {
+        spending.shared_up.with_label_values(&["postgres"]).set(f64::from(u8::from(state.away.is_none())));
+        spending.ledger_spooled.set(level(state.spooled));
+        spending.ledger_refused.set(level(state.refused));
+    }
 }
 
 /// Of what is named in settings: keys, sessions and the like are for `/api` and the ledger.

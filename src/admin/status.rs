@@ -100,6 +100,7 @@ pub(super) fn troubles(live: &Live, now: Moment) -> Vec<String> {
             troubles.push(format!("the ledger has dropped {} entries", state.dropped));
         }
     }
+    troubles.extend(live.fleet.troubles(live.ledger.as_ref(), now));
     troubles
 }
 

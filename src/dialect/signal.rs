@@ -48,6 +48,10 @@ pub enum Signal<'a> {
         /// Decoded.
         id: String,
     },
+    /// The model that serves, by the provider's own name for it; once.
+    Model(String),
+    /// The service tier that the provider says it used; a later one counts.
+    Tier(String),
     /// Something that is neither content nor an end: created, in progress, ping.
     Lifecycle,
     /// Output.

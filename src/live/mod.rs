@@ -6,6 +6,7 @@
 
 mod buffers;
 mod decisions;
+mod fleet;
 mod flights;
 mod keeper;
 mod keys;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 
 pub use buffers::{Buffers, Held};
 pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
+pub use fleet::{Fleet, FleetPostgres, FleetRedis, PostgresState, RedisState};
 pub use flights::{Flight, Flights};
 pub use keeper::{Keeper, Kept, Over, Ping, Share, Terms};
 pub use keys::{
@@ -47,6 +49,8 @@ pub struct Live {
     pub quota: Arc<Quota>,
     /// The journal of requests; `None` where none is kept.
     pub ledger: Option<Ledger>,
+    /// What is shared with other gateways.
+    pub fleet: Fleet,
     /// Links from earlier answers to sessions.
     pub links: Links,
     /// Whose objects are where.
@@ -69,4 +73,6 @@ pub struct Live {
     pub tracer: Option<Tracer>,
     /// Somebody wants a key checked.
     pub check_wanted: Notify,
+    /// Keys were read anew: their budgets may be new.
+    pub keys_changed: Notify,
 }

@@ -91,7 +91,7 @@ impl Meter {
     pub fn see(&mut self, signal: &Signal<'_>, now: Moment) -> Seen {
         self.first_byte.get_or_insert(now);
         match signal {
-            Signal::Started { .. } | Signal::Lifecycle => {}
+            Signal::Started { .. } | Signal::Model(_) | Signal::Tier(_) | Signal::Lifecycle => {}
             Signal::Delta { kind, raw } => return self.delta(*kind, raw, now),
             Signal::ToolCall { .. } => {
                 let [_, _, arguments] = &mut self.seen;

@@ -10,7 +10,7 @@ use crate::{
     metering::Meter,
     session::{Identity, ReplyHasher},
     telemetry::Metrics,
-    types::{EndpointName, Operation, TenantId},
+    types::{EndpointName, ModelName, Operation, TenantId},
     upstream::Endpoint,
 };
 
@@ -75,6 +75,10 @@ pub(crate) struct Reading {
     pub meter: Meter,
     /// The answer's own id.
     pub id: Option<String>,
+    /// The model that served, as the provider calls it.
+    pub served_model: Option<ModelName>,
+    /// The service tier that it says it used.
+    pub tier: Option<Arc<str>>,
     /// Why the model stopped.
     pub stop: Option<StopKind>,
     /// The error it reported.
@@ -97,6 +101,8 @@ impl Reading {
         Self {
             meter,
             id: None,
+            served_model: None,
+            tier: None,
             stop: None,
             fault: None,
             last_sequence: None,
@@ -139,6 +145,8 @@ impl Reading {
                 self.content = true;
                 self.end_reply(now);
             }
+            Signal::Model(model) => self.served_model = Some(model.as_str().into()),
+            Signal::Tier(tier) => self.tier = Some(tier.as_str().into()),
             Signal::Lifecycle | Signal::Usage(_) => {}
         }
     }

@@ -66,6 +66,8 @@ pub struct Permit {
     pub(super) lease: Option<Lease>,
     figures: Figures,
     pub(super) streamed: bool,
+    /// It was told to stop.
+    pub(super) stopped: Option<Box<Refusal>>,
     pub(super) input_tokens: u64,
     pub(super) max_output: Option<u64>,
     /// Tokens of output that budgets have been taken for.
@@ -99,6 +101,7 @@ impl Permit {
             lease,
             figures: Figures::default(),
             streamed: ask.streamed,
+            stopped: None,
             input_tokens: ask.input_tokens,
             max_output: ask.max_output,
             covered,

@@ -81,14 +81,18 @@ impl Permit {
         }
     }
 
-    /// So many tokens of output have come in all. One comparison, until the slice is used up.
+    /// So many tokens of output have come in all. One comparison, until the slice is used up. Whoever was
+    /// told to stop is told so again.
     pub fn flowed(&mut self, output_tokens: u64, now: Moment) -> Flow {
         self.flown = self.flown.max(output_tokens);
         if output_tokens <= self.wake_at {
             return Flow::Go;
         }
         self.now = now;
-        self.next_slice().map_or(Flow::Go, |refusal| Flow::Stop(Box::new(refusal)))
+        if self.stopped.is_none() {
+            self.stopped = self.next_slice().map(Box::new);
+        }
+        self.stopped.clone().map_or(Flow::Go, Flow::Stop)
     }
 
     /// Takes the next slice, or looks whether it has come.

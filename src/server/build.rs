@@ -80,9 +80,10 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> any
     let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
     Ok(Live {
         snapshot: ArcSwap::from_pointee(snapshot(config, None, policy)?),
-        keys: KeyRing::new(config.callers.clone(), config.levels.clone(), super::keys::store(config)?),
+        keys: KeyRing::new(config.callers.clone(), config.levels.clone(), stores.keys),
         quota: stores.quota,
         ledger: stores.ledger,
+        fleet: stores.fleet,
         links: Links::new(links, start ^ fastrand::u64(..)),
         owners: Owners::new(config.routing.objects),
         forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),
@@ -94,6 +95,7 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> any
         keeper: Keeper::default(),
         tracer: config.trace.as_ref().map(open_trace).transpose()?,
         check_wanted: Notify::new(),
+        keys_changed: Notify::new(),
     })
 }
 

@@ -8,21 +8,17 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use crate::{
-    config::Config,
-    live::Live,
-    store::{documents::Documents, sqlite::SqliteDocuments},
-};
+use crate::{config::Config, live::Live, store::sqlite::SqliteDocuments};
 
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The store of keys in the ledger's file; `None` where there is no ledger.
-pub(super) fn store(config: &Config) -> anyhow::Result<Option<Arc<dyn Documents>>> {
+pub(super) fn store(config: &Config) -> anyhow::Result<Option<SqliteDocuments>> {
     let Some(ledger) = &config.ledger else { return Ok(None) };
     let file = &ledger.params.file;
     let store = SqliteDocuments::open(file)
         .with_context(|| format!("opening the ledger {}, which holds the keys", file.display()))?;
-    Ok(Some(Arc::new(store)))
+    Ok(Some(store))
 }
 
 /// Reads the store, and goes on looking; ends with the set. A store that cannot be read at start keeps
@@ -47,6 +43,7 @@ async fn look(live: &Live, was_away: bool) -> bool {
             }
             if changed {
                 tracing::info!(keys = live.keys.len(), "keys read");
+                live.keys_changed.notify_one();
             }
             false
         }

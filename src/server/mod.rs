@@ -13,6 +13,7 @@ mod keys;
 mod listen;
 mod live_check;
 mod reload;
+mod shared;
 mod state;
 mod stores;
 mod upkeep;
@@ -109,7 +110,9 @@ async fn run(
         None => None,
     };
     let policy = Arc::new(Router::new(&config.routing.router()));
-    let live = Arc::new(build::live(&config, &policy, Stores::open(&config)?)?);
+    let mut stores = Stores::open(&config).await?;
+    let link = stores.link.take();
+    let live = Arc::new(build::live(&config, &policy, stores)?);
     state::restore(&live, config.server.state_file.as_deref());
     let upstreams = Arc::new(Upstreams::new(build::POOLED));
     let (stop, stopping) = watch::channel(false);
@@ -136,6 +139,7 @@ async fn run(
     let stops = listen::Stops { data: stopping, admin: admin_stopping };
     listeners.start(&config.server, &conf, gateway, admin, stops, &mut services)?;
     let mut upkeep = JoinSet::new();
+    shared::start(&live, link, &mut upkeep).await;
     keys::start(&live, &mut upkeep).await;
     upkeep::start(&live, &upstreams, &mut upkeep);
     reload::start(&live, &upstreams, policy, path, &config, &mut upkeep);
@@ -153,6 +157,10 @@ async fn run(
     if let Some(tracer) = &live.tracer {
         tracer.close();
     }
+    if let Some(ledger) = &live.ledger {
+        ledger.flush().await;
+    }
+    shared::farewell(&live.fleet).await;
     if let Some(ledger) = &live.ledger
         && !ledger.stop().await
     {

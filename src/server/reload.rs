@@ -145,6 +145,7 @@ fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Ar
         Ok(snapshot) => {
             live.keys.configure(config.callers.clone(), config.levels.clone());
             live.snapshot.store(Arc::new(snapshot));
+            live.keys_changed.notify_one();
             result("ok");
             tracing::info!(file = %path.display(), endpoints = config.endpoints.len(), "settings reloaded");
             Some((config.files, policy))

@@ -19,6 +19,16 @@ pub struct Spending {
     pub ledger_written: IntGauge,
     /// 1 while the ledger cannot be written.
     pub ledger_failing: IntGauge,
+    /// 1 while a shared server (`redis`, `postgres`) can be reached.
+    pub shared_up: GaugeVec,
+    /// Gateways that live, as the shared counters know it.
+    pub shared_gateways: IntGauge,
+    /// Calls that wait to be told to the shared counters.
+    pub shared_undelivered: IntGauge,
+    /// Receipts that are not in the shared ledger yet.
+    pub ledger_spooled: IntGauge,
+    /// Receipts that the shared ledger refused.
+    pub ledger_refused: IntGauge,
 }
 
 impl Spending {
@@ -44,6 +54,12 @@ impl Spending {
             ledger_dropped: r.level("ledger_dropped", "Entries dropped since the start: buffer full."),
             ledger_written: r.level("ledger_written", "Receipts written to the ledger since the start."),
             ledger_failing: r.level("ledger_failing", "1 while the ledger cannot be written."),
+            shared_up: r.gauges("shared_up", "1 while a shared server can be reached.", &["server"]),
+            shared_gateways: r
+                .level("shared_gateways", "Gateways that live, as the shared counters know it."),
+            shared_undelivered: r.level("shared_undelivered", "Calls that wait for the shared counters."),
+            ledger_spooled: r.level("ledger_spooled", "Receipts that are not in the shared ledger yet."),
+            ledger_refused: r.level("ledger_refused", "Receipts that the shared ledger refused."),
         }
     }
 

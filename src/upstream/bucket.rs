@@ -56,6 +56,8 @@ pub(super) struct Bucket {
     at: Moment,
     /// All that was ever drawn. Only grows: what is given back was drawn all the same.
     drawn: f64,
+    /// What this gateway drew and did not give back: what the others must reckon with.
+    own: f64,
     /// Named by an answer, not by the configuration.
     told: bool,
 }
@@ -75,6 +77,10 @@ impl Bucket {
 
     pub(super) fn drawn(&self) -> f64 {
         self.drawn
+    }
+
+    pub(super) fn own(&self) -> f64 {
+        self.own
     }
 
     /// What is left at `now`; infinite where the limit is unknown.
@@ -113,6 +119,20 @@ impl Bucket {
 
     /// Takes `amount`, whether it is there or not.
     pub(super) fn take(&mut self, amount: f64, window: Duration, now: Moment) {
+        self.own += amount;
+        self.lower(amount, window, now);
+    }
+
+    /// Another gateway took so much; less than nothing: gave it back.
+    pub(super) fn taken_elsewhere(&mut self, amount: f64, window: Duration, now: Moment) {
+        if amount > 0.0 {
+            self.lower(amount, window, now);
+        } else if self.is_known() {
+            self.set((self.level(window, now) - amount).min(self.limit), now);
+        }
+    }
+
+    fn lower(&mut self, amount: f64, window: Duration, now: Moment) {
         self.drawn += amount;
         if self.is_known() {
             self.set(self.level(window, now) - amount, now);
@@ -121,6 +141,7 @@ impl Bucket {
 
     /// Gives `amount` back, but not beyond what `heard` allows.
     pub(super) fn give_back(&mut self, amount: f64, heard: Option<&Heard>, window: Duration, now: Moment) {
+        self.own -= amount;
         if !self.is_known() {
             return;
         }
@@ -322,9 +343,36 @@ mod tests {
         assert!((a.level(WINDOW, at(0)) - 300.0).abs() < HAIR);
     }
 
+    #[test]
+    fn what_others_take_is_gone_and_is_not_told_as_our_own() {
+        let mut bucket = full(1_000.0);
+        bucket.take(100.0, WINDOW, at(0));
+        bucket.taken_elsewhere(300.0, WINDOW, at(0));
+        assert!((bucket.level(WINDOW, at(0)) - 600.0).abs() < HAIR);
+        assert!((bucket.own() - 100.0).abs() < HAIR);
+        bucket.taken_elsewhere(-50.0, WINDOW, at(0));
+        bucket.give_back(40.0, None, WINDOW, at(0));
+        assert!((bucket.level(WINDOW, at(0)) - 690.0).abs() < HAIR);
+        assert!((bucket.own() - 60.0).abs() < HAIR);
+    }
+
+    #[test]
+    fn an_answer_that_counts_what_others_took_corrects_it() {
+        let mut bucket = full(1_000.0);
+        bucket.take(100.0, WINDOW, at(0));
+        let said = heard(600.0, at(0), bucket.drawn());
+        bucket.tell_remaining(&said, false, WINDOW, at(0));
+        // Told a second late of what that answer counted already: too low, until the next one.
+        bucket.taken_elsewhere(300.0, WINDOW, at(0));
+        assert!((bucket.level(WINDOW, at(0)) - 300.0).abs() < HAIR);
+        bucket.tell_remaining(&heard(590.0, at(0), bucket.drawn()), false, WINDOW, at(0));
+        assert!((bucket.level(WINDOW, at(0)) - 590.0).abs() < HAIR);
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Take(f64),
+        Elsewhere(f64),
         Back(f64),
         Empty,
         Limit(f64),
@@ -338,6 +386,7 @@ mod tests {
         prop_oneof![
             (0.0..1e6).prop_map(Step::Take),
             (0.0..1e6).prop_map(Step::Back),
+            (-1e6..1e6).prop_map(Step::Elsewhere),
             Just(Step::Empty),
             (1.0..1e7).prop_map(Step::Limit),
             (0.0..1e7, 0_u64..100_000, 0.0..1e6)
@@ -358,6 +407,7 @@ mod tests {
                 match step {
                     Step::Take(amount) => bucket.take(amount, WINDOW, now),
                     Step::Back(amount) => bucket.give_back(amount, None, WINDOW, now),
+                    Step::Elsewhere(amount) => bucket.taken_elsewhere(amount, WINDOW, now),
                     Step::Empty => bucket.empty(WINDOW, now),
                     Step::Limit(limit) => bucket.tell_limit(limit, WINDOW, now),
                     Step::Left(left, sent, drawn) => {

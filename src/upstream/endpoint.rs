@@ -272,6 +272,16 @@ impl Endpoint {
         }
     }
 
+    /// The name of a class, which other gateways know it by.
+    pub(super) fn class_name(&self, class: u16) -> String {
+        self.registry.classes.name(class)
+    }
+
+    /// The lane of a class that this process knows.
+    pub(super) fn known_class(&self, name: &str) -> Option<Lane> {
+        self.registry.classes.known(name).map(Lane::from_class)
+    }
+
     /// Reads who the account is from an answer's headers: call it on every answer's head, before
     /// its failure is booked. `Some` only when something is new.
     #[must_use]

@@ -366,6 +366,21 @@ impl Gauge {
         self.average = Average { value, at };
     }
 
+    /// What this gateway drew of each kind of limit and did not give back, since it started.
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, beyond what anybody draws")]
+    pub(super) fn own(&self) -> [i64; 4] {
+        self.buckets.map(|bucket| bucket.own() as i64)
+    }
+
+    /// Another gateway drew so much more of each.
+    #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+    pub(super) fn drawn_elsewhere(&mut self, more: [i64; 4], now: Moment) {
+        let window = self.window;
+        for (bucket, more) in self.buckets.iter_mut().zip(more) {
+            bucket.taken_elsewhere(more as f64, window, now);
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "within a few windows' worth")]
     pub(super) fn facts(&self, now: Moment) -> (u64, Vec<LimitFacts>) {
         let limits = LimitKind::REPORTED.into_iter().zip(&self.buckets).filter_map(|(kind, bucket)| {

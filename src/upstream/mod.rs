@@ -41,6 +41,7 @@ mod rate;
 mod rate_domain;
 mod reservation;
 mod retry_after;
+mod shares;
 mod slot;
 mod tally;
 #[cfg(test)]
@@ -69,6 +70,7 @@ pub use params::{
 pub use pool::{Pool, PoolFault};
 pub use rate_domain::RateDomain;
 pub use reservation::Reservation;
+pub use shares::ClassShare;
 pub use slot::Slot;
 pub use tally::Homed;
 pub use view::{ClassView, DomainView, EndpointState, EndpointView, LevelView};

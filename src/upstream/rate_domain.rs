@@ -197,7 +197,12 @@ impl RateDomain {
     pub(super) fn adopt(&self, lane: Lane, facts: &ClassFacts, age: Duration, now: Moment) {
         let Some(gate) = self.gate_or_new(lane) else { return };
         gate.gauge(|gauge| gauge.adopt(facts.ewma, &facts.limits, age, now));
-        let open_in = Duration::from_millis(facts.open_in_ms).saturating_sub(age);
+        self.cool_as_told(lane, Duration::from_millis(facts.open_in_ms).saturating_sub(age), now);
+    }
+
+    /// Somebody else met a 429.
+    pub(super) fn cool_as_told(&self, lane: Lane, open_in: Duration, now: Moment) {
+        let Some(gate) = self.gate_or_new(lane) else { return };
         // A shared deadline comes again every second: only a later one is news, beyond the time that
         // it takes to tell.
         let until = now + open_in.min(LONGEST_ADOPTED);

@@ -413,3 +413,23 @@ async fn a_killed_gateway_does_not_give_a_budget_a_second_time() {
     assert!(known <= DOLLAR * 6 / 10 + STREAMS * SLICE, "{known} booked");
     assert!(gateway.ledger_number("SELECT count(*) FROM receipts WHERE crashed = 1") >= STREAMS / 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_given_at_noon_knows_the_morning() {
+    let dialect = Dialect::Anthropic;
+    let sim = sim().await;
+    let setup = Setup::over(&sim).caller("ann", "acme", ANN);
+    let (text, env, dir) = (setup.text(), setup.env(), setup.dir().to_owned());
+    let gateway = Gateway::run(&text, &dir, &env).await;
+    says(as_ann(&gateway, dialect), dialect, 1_000, Some(1_000)).send().await.assert_ok();
+    gateway.receipts(1).await;
+    // $0.015 were spent; a cent is given, and by then gone.
+    let more =
+        text.replace("name = \"ann\"\n", "name = \"ann\"\nbudgets = [{ usd = 0.02, per = \"total\" }]\n");
+    assert_ne!(text, more);
+    std::fs::write(&gateway.config, more).expect("a file");
+    gateway.signal("HUP");
+    gateway.logged("begin with what was spent before").await;
+    let no = says(as_ann(&gateway, dialect), dialect, 1_000, Some(1_000)).send().await;
+    assert_spent(no, dialect, &["$0.02 in all"]);
+}

@@ -270,6 +270,34 @@ async fn a_resting_session_is_kept_warm_and_finds_its_prompt_after_its_life() {
     gateway.assert_no_panic();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn keeping_warm_is_nobodys_limit_and_the_providers_budget() {
+    const ANN: &str = "wk-ann-0123456789abcdef012345";
+    let sim = sim().await;
+    let lines = keeping(", enabled = true") + "\nbudgets = [{ usd = 10, per = \"month\" }]";
+    let setup = Setup::over(&sim).accounts(1).caller_with(
+        "ann",
+        "acme",
+        ANN,
+        "limits = { rpm = 1 }\nbudgets = [{ usd = 10, per = \"month\" }]",
+    );
+    let careful = careful(setup, "anthropic", &lines).await;
+    let gateway = &careful.gateway;
+    sim.reset();
+    marked(gateway).header("x-api-key", ANN).send().await.assert_ok();
+    sim.wait_for(|seen| seen.len() > 1 && seen.iter().all(|request| request.done)).await;
+    // Her one request of the minute is used up, and the session is kept warm all the same.
+    gateway.receipts(2).await;
+    let number = |sql: &str| gateway.ledger_number(sql);
+    let kept = "SELECT sum(charge) FROM receipts WHERE keep_alive = 1";
+    assert!(number(kept) > 0, "{}", gateway.log());
+    let balance = |whose: &str| {
+        number(&format!("SELECT sum(amount) FROM balances WHERE counter LIKE 'b/{whose}/usd/%'"))
+    };
+    assert_eq!(balance("provider:anthropic"), sim.stats().total().cost.0);
+    assert_eq!(balance("key:ann"), sim.stats().total().cost.0 - number(kept));
+}
+
 /// Waits until no prompt is kept any longer, or until some are.
 async fn kept(gateway: &Gateway, some: bool) {
     crate::harness::within("prompts are kept or let go", async {

@@ -299,3 +299,46 @@ async fn a_batch_caller_waits_behind_whoever_is_interactive() {
     );
     tokio::time::timeout(Duration::from_secs(30), gateway.at_rest()).await.expect("at rest");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_through_counts_as_a_request_and_not_past_a_budget() {
+    const ALLOWED: &str = r#"passthrough = ["POST /v1/files", "* /v1/files/*", "POST /v1/batches"]"#;
+    let sim = sim().await;
+    let gateway = Setup::over(&sim)
+        .caller_with("ann", "acme", TOKEN, "limits = { rpm = 3 }")
+        .caller_with("bob", "acme", OTHER, "budgets = [{ usd = 5, per = \"day\" }]")
+        .provider(ALLOWED)
+        .start()
+        .await;
+    let upload = |token: &str| {
+        let form = "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n{}\r\n--x--\r\n";
+        Ask::new(gateway.url("/openai/v1/files"), json!(null))
+            .raw(form)
+            .header("content-type", "multipart/form-data; boundary=x")
+            .header("x-api-key", token)
+    };
+    let batch = |token: &str, file: &str| {
+        let body = json!({"input_file_id": file, "endpoint": "/v1/responses", "completion_window": "24h"});
+        Ask::new(gateway.url("/openai/v1/batches"), body).header("x-api-key", token)
+    };
+    let file = |reply: Reply| reply.assert_ok().json()["id"].as_str().expect("an id").to_owned();
+    let hers = file(upload(TOKEN).send().await);
+    // The simulated provider knows no batches, and that is its answer.
+    batch(TOKEN, &hers).send().await.assert_error(Dialect::OpenAiChat, 404);
+    let look = |token: &str, file: &str| {
+        let url = gateway.url(&format!("/openai/v1/files/{file}"));
+        Ask::new(url, json!(null)).method(http::Method::GET).raw("").header("x-api-key", token)
+    };
+    look(TOKEN, &hers).send().await.assert_ok();
+    for no in [look(TOKEN, &hers).send().await, upload(TOKEN).send().await, batch(TOKEN, &hers).send().await]
+    {
+        assert_limited(no, Dialect::OpenAiChat, &["3 requests a minute"]);
+    }
+    // Uploads and looks are free; what a batch will cost nobody knows.
+    let his = file(upload(OTHER).send().await);
+    look(OTHER, &his).send().await.assert_ok();
+    let no = batch(OTHER, &his).send().await.assert_error(Dialect::OpenAiChat, 429);
+    assert_eq!((no.header("x-should-retry"), no.header("retry-after")), ("false", ""));
+    gateway.receipts(9).await;
+    gateway.assert_no_panic();
+}

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Source, Time, dollars, time_text};
 use crate::{
     clock::UnixTime,
-    store::ledger::{Between, LedgerFile, Row},
+    store::ledger::{Between, LedgerFile, Rating, Row},
 };
 
 /// Columns that hold JSON.
@@ -45,8 +45,8 @@ pub(super) fn run(args: &Args, now: UnixTime, out: &mut dyn Write) -> anyhow::Re
     let ledger = args.source.open()?;
     match args.format {
         Format::Csv => csv(&ledger, between, out)?,
-        Format::Jsonl => each(&ledger, between, |row| {
-            let told = serde_json::Serializer::new(&mut *out).collect_map(fields(row, true));
+        Format::Jsonl => each(&ledger, between, |row, rating| {
+            let told = serde_json::Serializer::new(&mut *out).collect_map(fields(row, rating, true));
             // As the plain error that it is: a reader that left is no fault.
             told.map_err(io::Error::from)?;
             Ok(out.write_all(b"\n")?)
@@ -58,15 +58,16 @@ pub(super) fn run(args: &Args, now: UnixTime, out: &mut dyn Write) -> anyhow::Re
 fn each(
     ledger: &LedgerFile,
     between: Between,
-    mut give: impl FnMut(&Row) -> anyhow::Result<()>,
+    mut give: impl FnMut(&Row, Option<&Rating>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let Some(mut after) = ledger.before_first(between)? else { return Ok(()) };
     loop {
         let rows = ledger.page(after, between, PAGE)?;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
+        let ratings = ledger.feedback(first.seq, last.seq)?;
         for row in &rows {
-            give(row)?;
+            give(row, ratings.get(&row.id))?;
         }
-        let Some(last) = rows.last() else { return Ok(()) };
         after = last.seq;
     }
 }
@@ -74,9 +75,9 @@ fn each(
 fn csv(ledger: &LedgerFile, between: Between, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(out);
     // Also where there is nothing to write: whoever reads it knows the columns.
-    table.write_record(fields(&Row::default(), false).iter().map(|(name, _)| *name)).map_err(plain)?;
-    each(ledger, between, |row| {
-        let cells = fields(row, false);
+    table.write_record(fields(&Row::default(), None, false).iter().map(|(name, _)| *name)).map_err(plain)?;
+    each(ledger, between, |row, rating| {
+        let cells = fields(row, rating, false);
         table.write_record(cells.iter().map(|(_, cell)| cell_text(cell).into_owned())).map_err(plain)
     })?;
     Ok(table.flush()?)
@@ -89,21 +90,27 @@ fn plain(error: csv::Error) -> anyhow::Error {
 }
 
 /// A receipt's columns in order; `nested`: lists as lists, and not as the texts in the file.
-fn fields(row: &Row, nested: bool) -> Vec<(&'static str, Value)> {
+fn fields(row: &Row, rating: Option<&Rating>, nested: bool) -> Vec<(&'static str, Value)> {
     let mut object = serde_json::to_value(row).unwrap_or_default();
     let mut fields: Vec<_> = Row::names()
         .map(|name| (name, object.get_mut(name).map(Value::take).unwrap_or_default()))
         .map(|(name, value)| {
-            let list = value.as_str().filter(|_| nested && LISTS.contains(&name));
-            let list = list.and_then(|text| serde_json::from_str(text).ok());
-            (name, list.unwrap_or(value))
+            let text = value.as_str().filter(|_| nested && LISTS.contains(&name));
+            (name, text.and_then(list).unwrap_or(value))
         })
         .collect();
     let usd = |nanos: Option<u64>| nanos.map_or(Value::Null, |nanos| Value::String(dollars(nanos)));
     fields.push(("time", Value::String(time_text(row.at))));
     fields.push(("charge_usd", usd(row.charge)));
     fields.push(("billed_usd", usd(row.billed)));
+    let labels = rating.map_or("[]", |rating| rating.labels.as_str());
+    fields.push(("score", rating.and_then(|rating| rating.score).map_or(Value::Null, Value::from)));
+    fields.push(("labels", if nested { list(labels) } else { None }.unwrap_or_else(|| labels.into())));
     fields
+}
+
+fn list(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
 }
 
 fn cell_text(cell: &Value) -> Cow<'_, str> {

@@ -4,7 +4,7 @@ use clap::Parser;
 
 use super::*;
 use crate::{
-    store::ledger::{Ledger, LedgerParams},
+    store::ledger::{Feedback, Ledger, LedgerParams},
     types::{
         AttemptRecord, CareDone, Dialect, Flags, IdSource, KeyDigest, NanoUsd, Operation, Outcome, Receipt,
         RequestId, SessionKey, Timings, Usage, VirtualKey,
@@ -117,6 +117,34 @@ async fn an_export_has_every_receipt_of_its_time_and_no_other() {
     assert_eq!(cell(&rows[0], "time"), "2026-11-02T00:00:00Z");
     assert_eq!(cell(&rows[0], "tags"), r#"["ci","eu"]"#);
     assert_eq!((&head[0], &head[1], &head[2]), ("seq", "id", "at"));
+}
+
+#[tokio::test]
+async fn an_export_has_what_was_said_of_answers() {
+    let (_folder, file) = filled().await;
+    let gateway = Ledger::open(&LedgerParams::of(&file)).expect("a ledger").ledger;
+    let request = gateway.next_batch(1, 1).expect("rows")[0].id.clone();
+    for (score, label) in [(Some(1.0), Some("=good")), (Some(0.5), None), (None, Some("long"))] {
+        let feedback = Feedback {
+            request: request.clone(),
+            organisation: "default".into(),
+            caller: "ann".into(),
+            at: at("2026-11-04"),
+            score,
+            label: label.map(str::to_owned),
+        };
+        assert_eq!(gateway.feedback(feedback).await, Ok(true));
+    }
+    let text = ledger(&file, &["export", "--since", "2026-11-01", "--format", "jsonl"]);
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines[1]["score"], 0.75);
+    assert_eq!(lines[1]["labels"], serde_json::json!(["=good", "long"]));
+    assert_eq!((&lines[0]["score"], &lines[0]["labels"]), (&serde_json::Value::Null, &serde_json::json!([])));
+    let text = ledger(&file, &["export", "--since", "2026-11-01"]);
+    let table =
+        csv::Reader::from_reader(text.as_bytes()).into_records().nth(1).expect("a line").expect("a row");
+    assert_eq!(table.iter().rev().take(2).collect::<Vec<_>>(), [r#"["=good","long"]"#, "0.75"]);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ use crate::{
 pub(in crate::dialect) struct Answer {
     /// Tokens written for the long time, as far as reported: a later total includes them.
     long_writes: u64,
+    /// Named by the usage that was read last.
+    tier: Option<String>,
     stopped: bool,
     ended: bool,
 }
@@ -26,6 +28,7 @@ pub(in crate::dialect) struct Answer {
 struct Seen<'a> {
     kind: &'a [u8],
     id: Option<Span>,
+    model: Option<Span>,
     /// Of a delta or of a starting block.
     part: Part<'a>,
     usage: Option<ReportedUsage>,
@@ -80,6 +83,7 @@ impl Answer {
                 b"message" => members_or_skip(walker, |walker, key| {
                     match key.raw {
                         b"id" => seen.id = walker.string_or_skip()?,
+                        b"model" => seen.model = walker.string_or_skip()?,
                         b"usage" => seen.usage = self.usage(walker)?,
                         _ => walker.pass()?,
                     }
@@ -112,6 +116,9 @@ impl Answer {
                 if let Some(id) = seen.id.and_then(|inner| id(walker, &inner)) {
                     see(Signal::Started { id });
                 }
+                if let Some(model) = seen.model.and_then(|inner| id(walker, &inner)) {
+                    see(Signal::Model(model));
+                }
             }
             b"message_stop" => {
                 self.ended = true;
@@ -123,6 +130,9 @@ impl Answer {
             _ => {}
         }
         let tells = seen.usage.is_some() || seen.stop.is_some();
+        if let Some(tier) = self.tier.take() {
+            see(Signal::Tier(tier));
+        }
         if let Some(usage) = seen.usage {
             see(Signal::Usage(usage));
         }
@@ -155,6 +165,10 @@ impl Answer {
                     Ok(())
                 })?,
                 b"output_tokens" => usage.output = count(walker)?,
+                b"service_tier" => {
+                    let inner = walker.string_or_skip()?;
+                    self.tier = inner.and_then(|inner| id(walker, &inner));
+                }
                 b"output_tokens_details" => members_or_skip(walker, |walker, key| {
                     match key.raw {
                         b"thinking_tokens" | b"reasoning_tokens" => usage.reasoning = count(walker)?,
@@ -209,6 +223,11 @@ pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> 
                     see(Signal::Started { id });
                 }
             }
+            b"model" => {
+                if let Some(model) = walker.string_or_skip()?.and_then(|inner| id(walker, &inner)) {
+                    see(Signal::Model(model));
+                }
+            }
             b"content" => {
                 objects_or_skip(walker, |walker| {
                     let mut seen = Part::default();
@@ -235,6 +254,9 @@ pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> 
     if seen.kind == b"error" {
         see(Signal::Error(seen.error.unwrap_or_default()));
         return Ok(());
+    }
+    if let Some(tier) = answer.tier.take() {
+        see(Signal::Tier(tier));
     }
     if let Some(usage) = seen.usage {
         see(Signal::Usage(usage));

@@ -12,6 +12,8 @@ use crate::dialect::{
 #[derive(Default)]
 pub(in crate::dialect) struct Answer {
     started: bool,
+    named: bool,
+    tiered: bool,
     ended: bool,
     /// Choices that began, and those that stopped: one bit each, the last one for all beyond.
     begun: u64,
@@ -50,6 +52,20 @@ impl Answer {
                         && let Some(id) = inner.and_then(|inner| id(walker, &inner))
                     {
                         see(Signal::Started { id });
+                    }
+                }
+                b"model" => {
+                    let inner = walker.string_or_skip()?.filter(|_| !self.named);
+                    if let Some(model) = inner.and_then(|inner| id(walker, &inner)) {
+                        self.named = true;
+                        see(Signal::Model(model));
+                    }
+                }
+                b"service_tier" => {
+                    let inner = walker.string_or_skip()?.filter(|_| !self.tiered);
+                    if let Some(tier) = inner.and_then(|inner| id(walker, &inner)) {
+                        self.tiered = true;
+                        see(Signal::Tier(tier));
                     }
                 }
                 b"choices" => {

@@ -38,6 +38,8 @@ struct Event<'a> {
 #[derive(Default)]
 struct Response<'a> {
     id: Option<Span>,
+    model: Option<Span>,
+    tier: Option<Span>,
     status: &'a [u8],
     why_incomplete: &'a [u8],
     usage: Option<ReportedUsage>,
@@ -113,7 +115,9 @@ impl Answer {
         {
             self.started = true;
             see(Signal::Started { id });
+            response.show_model(walker, see);
         }
+        response.show_tier(walker, see);
         match kind {
             b"output_item.added" => {
                 let Some(id) = event.call.and_then(|inner| id(walker, &inner)) else {
@@ -149,6 +153,18 @@ fn delta_kind(name: &[u8]) -> Option<DeltaKind> {
 }
 
 impl Response<'_> {
+    fn show_model(&self, walker: &Walker<'_>, see: See<'_>) {
+        if let Some(model) = self.model.as_ref().and_then(|inner| id(walker, inner)) {
+            see(Signal::Model(model));
+        }
+    }
+
+    fn show_tier(&self, walker: &Walker<'_>, see: See<'_>) {
+        if let Some(tier) = self.tier.as_ref().and_then(|inner| id(walker, inner)) {
+            see(Signal::Tier(tier));
+        }
+    }
+
     /// Shows how a response ended.
     fn show_end(self, status: &[u8], called: bool, see: See<'_>) {
         if let Some(usage) = self.usage {
@@ -169,6 +185,8 @@ impl Response<'_> {
 fn response<'a>(walker: &mut Walker<'a>, key: &Key<'a>, seen: &mut Response<'a>) -> Result<(), Fault> {
     match key.raw {
         b"id" => seen.id = walker.string_or_skip()?,
+        b"model" => seen.model = walker.string_or_skip()?,
+        b"service_tier" => seen.tier = walker.string_or_skip()?,
         b"status" => seen.status = text(walker)?,
         b"usage" => seen.usage = openai_usage(walker)?,
         b"error" => seen.error = error(walker)?,
@@ -206,6 +224,8 @@ pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> 
         Ok::<(), Fault>(())
     })?;
     walker.finish()?;
+    seen.show_model(&walker, see);
+    seen.show_tier(&walker, see);
     match seen.status {
         b"queued" | b"in_progress" => see(Signal::Lifecycle),
         // An error body under a 200.

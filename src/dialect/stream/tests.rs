@@ -11,6 +11,8 @@ fn noted(seen: &mut Vec<String>) -> impl FnMut(Signal<'_>) {
     |signal| {
         seen.push(match signal {
             Signal::Delta { kind, raw } => format!("{kind:?} {}", String::from_utf8_lossy(raw)),
+            // Said beside everything else; they have a test of their own.
+            Signal::Model(_) | Signal::Tier(_) => return,
             Signal::Started { .. }
             | Signal::Lifecycle
             | Signal::ToolCall { .. }
@@ -289,4 +291,49 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn who_served_and_on_which_tier_is_told_in_every_dialect() {
+    let told = |operation, whole: &str, stream: &str| {
+        for streamed in [false, true] {
+            let mut told = Vec::new();
+            let mut see = |signal: Signal<'_>| match signal {
+                Signal::Model(name) => told.push(format!("model {name}")),
+                Signal::Tier(name) => told.push(format!("tier {name}")),
+                Signal::Started { .. }
+                | Signal::Lifecycle
+                | Signal::Delta { .. }
+                | Signal::ToolCall { .. }
+                | Signal::Usage(_)
+                | Signal::Stop(_)
+                | Signal::Terminal
+                | Signal::Error(_) => {}
+            };
+            if streamed {
+                let mut reader = StreamReader::new(operation, false);
+                reader.push(&Bytes::copy_from_slice(stream.as_bytes()), &mut see);
+                let _ = reader.end(&mut see);
+            } else {
+                read_whole(operation, whole.as_bytes(), &mut see);
+            }
+            assert!(told.iter().filter(|one| *one == "model m-1").count() == 1, "{operation:?} {told:?}");
+            assert_eq!(told.last().map(String::as_str), Some("tier priority"), "{operation:?} {told:?}");
+        }
+    };
+    told(
+        Operation::Messages,
+        r#"{"type":"message","id":"msg_1","model":"m-1","content":[],"stop_reason":"end_turn","usage":{"output_tokens":1,"service_tier":"priority"}}"#,
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"model\":\"m-1\",\"usage\":{\"input_tokens\":3,\"service_tier\":\"priority\"}}}\n\n",
+    );
+    told(
+        Operation::ChatCompletions,
+        r#"{"id":"c1","model":"m-1","service_tier":"priority","choices":[],"usage":null}"#,
+        "data: {\"id\":\"c1\",\"model\":\"m-1\",\"service_tier\":null,\"choices\":[]}\n\ndata: {\"id\":\"c1\",\"model\":\"m-1\",\"service_tier\":\"priority\",\"choices\":[]}\n\n",
+    );
+    told(
+        Operation::Responses,
+        r#"{"id":"resp_1","model":"m-1","status":"completed","service_tier":"priority","output":[]}"#,
+        "data: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"model\":\"m-1\",\"service_tier\":\"auto\"}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"model\":\"m-1\",\"service_tier\":\"priority\"}}\n\n",
+    );
 }

@@ -294,6 +294,7 @@ async fn a_streams_next_slice_is_asked_for_before_it_is_needed() {
         assert_eq!(one.stands(DAY).0, reserved.min(one.stands(DAY).0), "ours is in step");
     };
     assert_eq!((stop.what, stop.why), (DAY, Why::Used));
+    assert_eq!(permit.flowed(flown, one.now), Flow::Stop(stop), "once stopped, stopped");
     assert!(flown <= 3 * 666, "it was stopped before its last slice was used up: {flown}");
     let charged = permit.settle(&used(1, flown), None, one.now);
     rest().await;

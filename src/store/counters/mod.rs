@@ -7,6 +7,7 @@
 pub mod contract;
 mod local;
 mod memory;
+pub mod redis;
 
 use std::{fmt, sync::Arc, time::Duration};
 

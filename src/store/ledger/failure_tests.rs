@@ -157,6 +157,19 @@ async fn a_disk_that_hangs_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_was_deleted_under_the_gateway_is_told() {
+    let (_folder, params) = fresh();
+    let ledger = open(&params).ledger;
+    ledger.close(receipt(RequestId::mint(), &key("ann"), 1), Vec::new());
+    written(&ledger).await;
+    assert!(ledger.state().well());
+    fs::remove_file(&params.file).expect("deleted");
+    ledger.close(receipt(RequestId::mint(), &key("ann"), 1), Vec::new());
+    written(&ledger).await;
+    assert!(ledger.state().lost && !ledger.state().well());
+}
+
+#[tokio::test]
 async fn a_ledger_has_one_keeper() {
     let (_folder, params) = fresh();
     let first = open(&params).ledger;

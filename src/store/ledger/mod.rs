@@ -21,6 +21,7 @@ mod record;
 mod report;
 mod row;
 mod state;
+mod steady;
 mod table;
 mod writer;
 
@@ -37,7 +38,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use front::Ledger;
 pub use record::{Feedback, OpenRecord, Renewal};
-pub use report::{Between, By, LedgerFile, Line};
+pub use report::{Between, By, LedgerFile, Line, Rating};
 pub use row::Row;
 pub use state::LedgerState;
 

@@ -2,7 +2,7 @@
 //!
 //! Every question is short: a reader that holds on keeps the gateway from folding its log into the file.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
@@ -37,6 +37,15 @@ pub enum By {
     Session,
     /// The day, in UTC.
     Day,
+}
+
+/// What was said of an answer.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Rating {
+    /// The average of what scores it was given.
+    pub score: Option<f64>,
+    /// The words it was given, as JSON.
+    pub labels: String,
 }
 
 /// A line of a bill: sums over receipts.
@@ -120,6 +129,24 @@ impl LedgerFile {
             let mut ask = self.db.prepare_cached(&sql)?;
             let time = (int(millis(between.0)), wide(millis(between.1)));
             let rows = ask.query_map(params![wide(after), time.0, time.1, n], read)?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        ask().map_err(|error| self.fault(&error))
+    }
+
+    /// What was said of the answers with these numbers, first and last included, by the request's id.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn feedback(&self, first: u64, last: u64) -> Result<HashMap<String, Rating>, LedgerFault> {
+        const SQL: &str = "SELECT request, avg(score), json_group_array(label) FILTER (WHERE label IS NOT NULL) \
+            FROM feedback WHERE request IN (SELECT id FROM receipts WHERE seq BETWEEN ?1 AND ?2) GROUP BY request";
+        let ask = || {
+            let mut ask = self.db.prepare_cached(SQL)?;
+            let rows = ask.query_map([wide(first), wide(last)], |sql| {
+                Ok((sql.get(0)?, Rating { score: sql.get(1)?, labels: sql.get(2)? }))
+            })?;
             rows.collect::<rusqlite::Result<_>>()
         };
         ask().map_err(|error| self.fault(&error))

@@ -29,6 +29,8 @@ pub struct LedgerState {
     pub failing_since: Option<(Moment, UnixTime)>,
     /// Since when the commit that is under way has been; a disk that hangs shows here, not as a failure.
     pub writing_since: Option<Moment>,
+    /// The file is no longer where it was: what is written goes with the process. Restart the gateway.
+    pub lost: bool,
     /// What the disk or SQLite said then.
     pub fault: Option<String>,
     /// The last receipt's number.
@@ -41,7 +43,7 @@ impl LedgerState {
     /// Whether receipts reach the disk.
     #[must_use]
     pub const fn well(&self) -> bool {
-        self.failing_since.is_none()
+        self.failing_since.is_none() && !self.lost
     }
 
     /// How long what was told first has waited for the disk.

@@ -3,11 +3,11 @@
 //! While the file cannot be written the batch is kept and tried again, ever more slowly, and the queue
 //! fills behind it. The invariant: a batch leaves the thread's hands committed, or with the process.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 
-use super::{batch::Batch, front::Shared, row, table};
+use super::{batch::Batch, front::Shared, row, steady::Steady, table};
 use crate::{
     clock::{self, Moment, UnixTime},
     store::sqlite::{self, FileLock},
@@ -22,9 +22,6 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::fro
 /// How long the end of the process may wait for a disk that fails.
 const LAST_TRY: Duration = Duration::from_secs(5);
 
-/// A clock that is off by so much has jumped, and is believed again after so long.
-const JUMP: Duration = Duration::from_secs(3_600);
-
 /// How often old things are swept out.
 const UPKEEP: Duration = Duration::from_secs(10);
 
@@ -37,37 +34,20 @@ pub(super) struct Writer {
     recover: bool,
     swept: Moment,
     steady: Steady,
+    /// Which file it is, whatever it is called.
+    identity: Option<(u64, u64)>,
 }
 
-/// Whether the wall clock can be believed: it went as the monotonic one did for an hour. A clock that jumps
-/// ahead would make everything old at once.
-struct Steady {
-    since: (Moment, UnixTime),
-    /// It has not jumped since the start, or long enough ago.
-    believed: bool,
-}
-
-impl Steady {
-    fn new(now: Moment, unix: UnixTime) -> Self {
-        Self { since: (now, unix), believed: true }
-    }
-
-    fn believes(&mut self, now: Moment, unix: UnixTime) -> bool {
-        let spent = now.since(self.since.0);
-        if (self.since.1.0 + spent).abs_diff(unix.0) > JUMP {
-            *self = Self { since: (now, unix), believed: false };
-        } else if spent >= JUMP {
-            // From here on anew: what drifts in years is no jump.
-            *self = Self { since: (now, unix), believed: true };
-        }
-        self.believed
-    }
+/// The file that this name stands for now.
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    fs::metadata(file).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, db: Connection, lock: FileLock, recover: bool) -> Self {
         let steady = Steady::new(clock::now(), clock::unix_now());
-        Self { shared, db, lock, recover, swept: Moment::ZERO, steady }
+        let identity = identity(&shared.params.file);
+        Self { shared, db, lock, recover, swept: Moment::ZERO, steady, identity }
     }
 
     /// Runs until the ledger is stopped.
@@ -139,7 +119,12 @@ impl Writer {
             };
             Some(written)
         };
+        let lost = identity(&self.shared.params.file) != self.identity;
         let mut queue = self.shared.queue.lock();
+        queue.state.lost &= lost;
+        if lost && !std::mem::replace(&mut queue.state.lost, lost) {
+            tracing::error!(file = %self.shared.params.file.display(), "the ledger was moved or deleted; what is written now is lost with the process: restart the gateway");
+        }
         queue.in_work = 0;
         queue.state.writing_since = None;
         let mut known = Vec::new();
@@ -247,26 +232,5 @@ impl Writer {
                 tracing::warn!(file = %self.shared.params.file.display(), %error, "old receipts were not deleted");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_jumps_is_not_believed_for_an_hour() {
-        let start = UnixTime(Duration::from_secs(1_800_000_000));
-        let mut steady = Steady::new(Moment::ZERO, start);
-        let mut at = |minutes: u64, ahead: u64| {
-            let spent = Duration::from_secs(minutes * 60);
-            let unix = UnixTime(start.0 + spent + Duration::from_secs(ahead * 24 * 3_600));
-            steady.believes(Moment::ZERO + spent, unix)
-        };
-        assert!(at(1, 0) && at(59, 0) && at(300, 0));
-        assert!(!at(301, 400), "a year ahead");
-        assert!(!at(310, 400));
-        assert!(!at(311, 0), "and back");
-        assert!(!at(370, 0) && at(372, 0) && at(400, 0));
     }
 }

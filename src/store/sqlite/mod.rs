@@ -7,6 +7,7 @@
 //! missing, so whoever only reads opens with [`read_only`].
 
 mod documents;
+mod identity;
 mod lock;
 mod migrate;
 
@@ -15,6 +16,7 @@ use std::{fs, path::Path, time::Duration};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, config::DbConfig};
 
 pub use documents::SqliteDocuments;
+pub use identity::identity;
 pub(super) use lock::FileLock;
 
 use crate::store::ledger::LedgerFault;

@@ -20,6 +20,8 @@ const RESTED: u64 = 3_600;
 /// Sessions come without end, and their budgets have none: what one spent is forgotten when it has
 /// rested so long, in seconds. The ledger forgets it then, too.
 const SESSION_RESTED: u64 = 30 * 86_400;
+/// And where most of the table is taken, so long: rather that than no room for anybody new.
+const SESSION_RESTED_CROWDED: u64 = 86_400;
 /// What ids of their budgets begin with.
 const SESSION: &str = "b/session:";
 
@@ -31,11 +33,14 @@ pub(super) struct Time {
     pub(super) second: u64,
     /// Seconds since 1970.
     pub(super) unix: u64,
+    /// Sessions that have rested for so long are forgotten.
+    session_rests: u64,
 }
 
 impl Time {
-    pub(super) fn new(now: Moment, second: u64, at: UnixTime) -> Self {
-        Self { now, second, unix: at.0.as_secs() }
+    pub(super) fn new(now: Moment, second: u64, at: UnixTime, crowded: bool) -> Self {
+        let session_rests = if crowded { SESSION_RESTED_CROWDED } else { SESSION_RESTED };
+        Self { now, second, unix: at.0.as_secs(), session_rests }
     }
 }
 
@@ -196,7 +201,7 @@ impl Counter {
             Self::Budget(budget) => {
                 let rested = time.second.saturating_sub(budget.touched);
                 let over = budget.until.saturating_add(KEPT) <= time.unix && rested >= RESTED;
-                let forgotten = rested >= SESSION_RESTED && id.0.starts_with(SESSION);
+                let forgotten = rested >= time.session_rests && id.0.starts_with(SESSION);
                 budget.reserved == 0 && (over || forgotten)
             }
         }

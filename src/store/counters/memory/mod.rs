@@ -5,7 +5,8 @@
 //! limit; the period of a budget is in its id.
 //!
 //! Bounded: what is empty is forgotten, a few counters with every call; budgets a day after their
-//! period, and those of a session when it has rested for thirty. Where [`CAP`] counters are in use, whoever needs a new one is refused (nothing is let
+//! period, and those of a session when it has rested for thirty (for one, where three quarters of the
+//! table are taken). Where [`CAP`] counters are in use, whoever needs a new one is refused (nothing is let
 //! through uncounted); whoever is counted already is served.
 //!
 //! Trap: there are no leases here. Whoever takes must settle, once; `quota::Permit` is the guard.

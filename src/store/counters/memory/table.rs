@@ -55,7 +55,8 @@ impl Table {
     /// A call begins: time does not go back, and a few counters are looked at.
     pub(super) fn enter(&mut self, now: Moment, at: UnixTime) -> Time {
         self.second = self.second.max(second_of(now));
-        let time = Time::new(now, self.second, at);
+        let crowded = self.index.len() > self.cap / 4 * 3;
+        let time = Time::new(now, self.second, at, crowded);
         if self.index.len() > FEW.min(self.cap.saturating_sub(1)) {
             // One in any case: a table that nobody adds to gets smaller, too.
             let due = std::mem::take(&mut self.due) + 1;

@@ -113,6 +113,34 @@ fn a_time_of_day_that_jumps_forgets_no_budget() {
 }
 
 #[test]
+fn a_sessions_budget_is_forgotten_when_it_has_rested_and_sooner_in_a_crowd() {
+    for (others, rests, left) in [(0, 30 * DAY, 1_024), (2_000, DAY, 3_000)] {
+        let memory = Memory::with_cap(4_000);
+        let mut now = Moment::from_millis(5_000);
+        let names = (0..1_500).map(|n| format!("b/session:{n}/usd/total/0"));
+        let others = (0..others).map(|n| format!("b/key:{n}/usd/total/0"));
+        let kept = others.clone().count();
+        for name in names.chain(others) {
+            memory.reserve(&[take(&name, budget(u64::MAX), 7, 7)], now, AT);
+            memory.settle(&[settled(&name, budget(u64::MAX), 7, 7, 5)], now, AT);
+        }
+        let turn = |now: Moment| {
+            for _ in 0..10_000 {
+                memory.settle(&[], now, AT);
+            }
+        };
+        now = now + Duration::from_secs(rests - 1);
+        turn(now);
+        assert_eq!(memory.len(), 1_500 + kept);
+        turn(now + Duration::from_secs(1));
+        // The rest may stay: there is room again, or they are so few that they are not swept.
+        assert!(memory.len() <= left, "{}", memory.len());
+        let of_key = memory.reserve(&[take("b/key:7/usd/total/0", budget(u64::MAX), 1, 7)], now, AT);
+        assert_eq!(granted(&of_key), kept == 0, "a key's budget is never forgotten");
+    }
+}
+
+#[test]
 fn at_the_cap_newcomers_are_refused_and_others_served() {
     let memory = Memory::with_cap(10);
     let now = Moment::from_millis(5_000);
