@@ -5,7 +5,10 @@
 
 use toml::{Spanned, de::DeValue};
 
-use super::read::{At, Section};
+use super::{
+    read::{At, Section},
+    value::number_text,
+};
 use crate::types::{Allowance, Budget, Limits, MOST, MOST_DOLLARS, NanoUsd, Period, Unit};
 
 const PERIODS: &[(&str, Period)] = &[
@@ -97,18 +100,9 @@ fn budget(entry: &Section<'_>, usual: Option<Period>) -> Option<Budget> {
 fn dollars(entry: &Section<'_>, value: &Spanned<DeValue<'_>>) -> Option<u64> {
     const REMEDY: &str =
         "write dollars above 0 and up to 1000000000, such as `5` or `0.25`, with at most nine decimals";
-    let text = match value.get_ref() {
-        DeValue::Float(float) => float.as_str(),
-        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => {
-            entry.wrong_type("usd", value, "a number of dollars", REMEDY);
-            return None;
-        }
+    let Some(text) = number_text(value.get_ref()) else {
+        entry.wrong_type("usd", value, "a number of dollars", REMEDY);
+        return None;
     };
     match NanoUsd::parse(text, MOST_DOLLARS) {
         Some(NanoUsd(0)) => {

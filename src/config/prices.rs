@@ -11,6 +11,7 @@ use super::{
     Host, PriceRow,
     fault::Fault,
     read::{Reader, Section},
+    value::number_text,
 };
 use crate::types::{NanoUsd, Rates};
 
@@ -125,18 +126,10 @@ fn required_rate(price: &Section<'_>, key: &'static str, below: Option<u64>) -> 
 /// Nano-dollars per million tokens.
 fn rate(price: &Section<'_>, key: &'static str) -> Option<u64> {
     let value: &Spanned<DeValue<'_>> = price.get(key)?;
-    let text = match value.get_ref() {
-        DeValue::Float(float) => float.as_str(),
-        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-        DeValue::String(text) => text.as_ref(),
-        DeValue::Integer(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => {
-            price.wrong_type(key, value, "a price", REMEDY);
-            return None;
-        }
+    let text = value.get_ref().as_str().or_else(|| number_text(value.get_ref()));
+    let Some(text) = text else {
+        price.wrong_type(key, value, "a price", REMEDY);
+        return None;
     };
     let nano = NanoUsd::parse(text, MAX_DOLLARS).map(|nano| nano.0);
     if nano.is_none() {

@@ -158,18 +158,9 @@ impl<'t> Section<'t> {
     pub(super) fn ratio(&self, key: &'static str, default: f64, range: RangeInclusive<f64>) -> f64 {
         let Some(value) = self.get(key) else { return default };
         let remedy = format!("write a number from {} to {}", range.start(), range.end());
-        let text = match value.get_ref() {
-            DeValue::Float(float) => float.as_str(),
-            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => {
-                self.wrong_type(key, value, "a number", &remedy);
-                return default;
-            }
+        let Some(text) = value::number_text(value.get_ref()) else {
+            self.wrong_type(key, value, "a number", &remedy);
+            return default;
         };
         match text.parse::<f64>().ok().filter(|number| range.contains(number)) {
             Some(number) => number,
