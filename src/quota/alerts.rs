@@ -31,7 +31,7 @@ pub struct Alert {
     pub percent: u8,
     /// How much it is.
     pub limit: u64,
-    /// How much of it is spent.
+    /// How much of it is spent; at a refusal, reserved as well.
     pub spent: u64,
     /// It only warns.
     pub soft: bool,
@@ -71,12 +71,12 @@ impl Alerts {
         self.crossed(line, threshold(before, line.limit), threshold(spent, line.limit), spent)
     }
 
-    /// A budget had no room.
-    pub(super) fn refused(&self, line: &Line, spent: u64) -> Vec<Alert> {
+    /// A budget had no room beside what is spent and reserved.
+    pub(super) fn refused(&self, line: &Line, used: u64) -> Vec<Alert> {
         if !line.is_sliced() {
             return Vec::new();
         }
-        self.crossed(line, threshold(spent, line.limit), 100, spent)
+        self.crossed(line, threshold(used, line.limit), 100, used)
     }
 
     /// `before` is what a budget stood at that is seen for the first time: others may have told of it,

@@ -162,7 +162,7 @@ impl Permit {
         let Some(held) = self.held.get(place) else { return Refusal::unknown() };
         let refusal = refusal(&held.line, asked, denied);
         if refusal.is_spent() {
-            let alerts = self.quota.alerts.refused(&held.line, denied.standing.spent);
+            let alerts = self.quota.alerts.refused(&held.line, denied.standing.used);
             self.quota.announce(&held.line, alerts);
         }
         refusal

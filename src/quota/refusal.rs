@@ -81,14 +81,18 @@ impl What {
     pub fn amount(self, amount: u64) -> String {
         match self {
             Self::Usd(_) => dollars(amount),
-            Self::Tpm | Self::Tokens(_) => format!("{amount} tokens"),
-            Self::Itpm => format!("{amount} input tokens"),
-            Self::Otpm => format!("{amount} output tokens"),
-            Self::Rpm | Self::Concurrent => format!("{amount} requests"),
-            Self::Sessions => format!("{amount} sessions"),
-            Self::Turns => format!("{amount} turns"),
+            Self::Tpm | Self::Tokens(_) => counted(amount, "token"),
+            Self::Itpm => counted(amount, "input token"),
+            Self::Otpm => counted(amount, "output token"),
+            Self::Rpm | Self::Concurrent => counted(amount, "request"),
+            Self::Sessions => counted(amount, "session"),
+            Self::Turns => counted(amount, "turn"),
         }
     }
+}
+
+fn counted(amount: u64, thing: &str) -> String {
+    format!("{amount} {thing}{}", if amount == 1 { "" } else { "s" })
 }
 
 /// Up, so that what is denied for a fraction of a cent does not read as if it fitted.
@@ -203,8 +207,8 @@ impl Refusal {
         let asked = self.what.amount(self.asked);
         match self.why {
             Why::NoPrice => format!(
-                "{whose} has {what}, and no price is known for this model: a request whose cost is not \
-                 known is not let through. Ask for a price to be configured, or use another model."
+                "Since {whose} has {what} and no price is known for this model, it is not let through. \
+                 Ask for a price to be configured, or use another model."
             ),
             Why::TooLarge => format!(
                 "This request may take {asked}, more than {what} of {whose} can ever hold. Make it smaller, \
@@ -216,8 +220,11 @@ impl Refusal {
             ),
             Why::Used | Why::Apart => {
                 let used = self.what.amount(self.used);
-                let mut text =
-                    format!("This request may take {asked}, and {what} of {whose} has {used} in use.");
+                let mut text = if self.used >= self.limit {
+                    format!("All of {what} of {whose} is in use.")
+                } else {
+                    format!("This request may take {asked}, and {what} of {whose} has {used} in use.")
+                };
                 if self.why == Why::Apart {
                     text.push_str(
                         " The gateways cannot reach their shared counters, and each gives out its part only.",
@@ -268,7 +275,8 @@ impl fmt::Display for Whose<'_> {
         match self.0 {
             Scope::Organisation(name) => write!(f, "organisation `{name}`"),
             Scope::Team(organisation, name) => write!(f, "team `{organisation}/{name}`"),
-            Scope::Key(id) => write!(f, "key `{id}`"),
+            // Whoever reads this holds it, and knows it by another name than we do.
+            Scope::Key(_) => f.write_str("your key"),
             Scope::Session(session) => write!(f, "session `{session}`"),
             Scope::Tag(tag) => write!(f, "tag `{tag}`"),
             Scope::Model(name) => write!(f, "model `{name}`"),

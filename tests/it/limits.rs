@@ -65,7 +65,7 @@ async fn requests_a_minute_are_counted_and_told_in_every_dialect() {
             assert_eq!((told(&first, "limit"), told(&first, "remaining")), ("2".into(), "1".into()));
             ask(&gateway, dialect).stream(stream).send().await.assert_ok();
             let no = ask(&gateway, dialect).stream(stream).send().await;
-            let no = assert_limited(no, dialect, &["2 requests a minute", "key `ann`"]);
+            let no = assert_limited(no, dialect, &["2 requests a minute", "your key"]);
             assert_eq!((told(&no, "limit"), told(&no, "remaining")), ("2".into(), "0".into()));
             let reset = told(&no, "reset");
             match dialect {
@@ -163,7 +163,7 @@ async fn requests_at_once_are_counted_until_they_end() {
             })
             .await;
         let no = ask(&gateway, dialect).send().await;
-        assert_limited(no, dialect, &["2 requests at once", "key `ann`"]);
+        assert_limited(no, dialect, &["2 requests at once", "your key"]);
         drop(lockstep);
         one.await.expect("no panic").assert_ok();
         two.await.expect("no panic").assert_ok();

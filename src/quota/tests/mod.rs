@@ -178,7 +178,7 @@ fn messages_say_which_limit_whose_and_what_to_do() {
     };
     assert_eq!(
         refusal.message(),
-        "This request may take $0.313, and the budget of $5.00 a day of key `ci` has $4.988 in use. It \
+        "This request may take $0.313, and the budget of $5.00 a day of your key has $4.988 in use. It \
          begins anew at 2026-11-21T12:00:00Z."
     );
     let limit = Refusal {
@@ -192,14 +192,19 @@ fn messages_say_which_limit_whose_and_what_to_do() {
     };
     assert_eq!(
         limit.message(),
-        "This request may take 200 input tokens, and the limit of 1000 input tokens a minute of key `ci` \
+        "This request may take 200 input tokens, and the limit of 1000 input tokens a minute of your key \
          has 900 input tokens in use. Try again in 60 s."
+    );
+    let spent = Refusal { used: 1_000, ..limit.clone() };
+    assert_eq!(
+        spent.message(),
+        "All of the limit of 1000 input tokens a minute of your key is in use. Try again in 60 s."
     );
     assert_eq!(limit.retry_after_s(), Some(60));
     let soon = Refusal { retry_after: Some(Duration::from_millis(1)), ..limit };
     assert_eq!(soon.retry_after_s(), Some(1));
     for why in [Why::Used, Why::Apart, Why::TooLarge, Why::NoPrice, Why::Full] {
         let text = Refusal { why, ..refusal.clone() }.message();
-        assert!(text.contains("the budget of $5.00 a day") && text.contains("key `ci`"), "{text}");
+        assert!(text.contains("the budget of $5.00 a day") && text.contains("your key"), "{text}");
     }
 }

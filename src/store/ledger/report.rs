@@ -208,6 +208,9 @@ fn line(sql: &SqlRow<'_>) -> rusqlite::Result<Line> {
     })
 }
 
+/// A key as people know it, with its id where that is another word.
+const KEY: &str = "CASE WHEN key IS NULL OR key = caller THEN key ELSE caller || ' (' || key || ')' END";
+
 /// The name of a line, where it is read from, and the order of lines.
 const fn group(by: By) -> (&'static str, &'static str, &'static str) {
     const RECEIPTS: &str = "receipts";
@@ -215,7 +218,7 @@ const fn group(by: By) -> (&'static str, &'static str, &'static str) {
     match by {
         By::Organisation => ("organisation", RECEIPTS, DEAREST),
         By::Team => ("organisation || '/' || team", RECEIPTS, DEAREST),
-        By::Key => ("key", RECEIPTS, DEAREST),
+        By::Key => (KEY, RECEIPTS, DEAREST),
         By::Tag => {
             let tags = "receipts LEFT JOIN json_each(receipts.tags) AS tag";
             ("tag.value", tags, DEAREST)

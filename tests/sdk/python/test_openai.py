@@ -261,7 +261,7 @@ def test_a_callers_own_limit_is_a_rate_limit_error_and_its_retry_after_is_obeyed
     wait_until_running("py-gpt-slow")
     with pytest.raises(openai.RateLimitError) as caught:
         gpt(api_key=token).responses.create(model=MODEL, input="Hello.")
-    assert caught.value.code == "rate_limit_exceeded" and "1 requests at once" in caught.value.message
+    assert caught.value.code == "rate_limit_exceeded" and "1 request at once" in caught.value.message
     assert_integer_retry_after(caught.value.response.headers)
     statuses.clear()
     began = time.monotonic()
