@@ -151,10 +151,10 @@ pub fn parse(text: &str, file: &Path, host: &dyn Host) -> Result<Config, Faults>
 /// None unless the build is broken; a test holds that.
 pub fn demo(host: &dyn Host) -> Result<Config, Faults> {
     let mut config = parse(DEMO, Path::new("conf/demo.toml"), host)?;
-    // It is gone with the temporary folder, like everything that the demo makes.
-    let file = format!("warmkey-demo-{}.db", std::process::id());
+    // A folder of its own, which `serve` takes away at the end.
+    let folder = format!("warmkey-demo-{}", std::process::id());
     if let Some(ledger) = &mut config.ledger {
-        ledger.params.file = std::env::temp_dir().join(file);
+        ledger.params.file = std::env::temp_dir().join(folder).join("ledger.db");
     }
     Ok(config)
 }

@@ -1,7 +1,7 @@
 //! Limits and budgets: what a request takes from each level, and what it comes to in the end.
 //!
-//! Owns which counters a request is counted in ([`plan`]), how much it takes of each ([`line`],
-//! [`pricing`]), and the guard that settles it ([`Permit`]). The counting itself is
+//! Owns which counters a request is counted in (`plan`), how much it takes of each (`line`,
+//! `pricing`), and the guard that settles it ([`Permit`]). The counting itself is
 //! `store::counters`'.
 //!
 //! Levels are organisation, team, key and session; tags and models have budgets beside them, and

@@ -81,6 +81,8 @@ pub fn serve(path: Option<&Path>, tell: impl FnOnce(&Started<'_>)) -> anyhow::Re
         Some(path) => config::load(path, &ThisHost)?,
         None => config::demo(&ThisHost)?,
     };
+    let ledger = config.ledger.as_ref().and_then(|ledger| ledger.params.file.parent());
+    let demo_folder = ledger.filter(|_| path.is_none()).map(Path::to_path_buf);
     telemetry::start_log(&config.server.log);
     let threads = match config.server.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -93,6 +95,10 @@ pub fn serve(path: Option<&Path>, tell: impl FnOnce(&Started<'_>)) -> anyhow::Re
         .context("starting the worker threads")?;
     let served = runtime.block_on(run(config, path.map(Path::to_path_buf), threads, tell));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Some(folder) = demo_folder {
+        // What the demo has noted is of no use to anybody.
+        let _ = std::fs::remove_dir_all(folder);
+    }
     served
 }
 

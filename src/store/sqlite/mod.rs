@@ -4,7 +4,7 @@
 //! The lock beside the file says which gateway keeps the ledger; documents and reports need no lock.
 //!
 //! The invariant: a file that is not understood is never written to. The trap: opening creates what is
-//! missing, so whoever only reads opens with [`read_only`].
+//! missing, so whoever only reads opens with `read_only`.
 
 mod documents;
 mod identity;
