@@ -184,7 +184,12 @@ impl Pair<'_> {
     fn shared(&self, variant: bool) -> u64 {
         let (head, old) = self.earlier().split_at_checked(self.common).unwrap_or_default();
         let (_, new) = self.later().split_at_checked(self.common).unwrap_or_default();
-        let changed = old.first().filter(|_| variant).map_or(0, |block| block.length());
+        // The changed block and its variant are one pair: its old text may well stand further behind, too,
+        // and must not count twice.
+        let (changed, old, new) = match (old, new) {
+            ([first, old @ ..], [_, new @ ..]) if variant => (first.length(), old, new),
+            _ => (0, old, new),
+        };
         bytes(head) + again(old, new) + changed
     }
 

@@ -583,6 +583,22 @@ fn no_text_of_the_prompt_is_kept() {
     assert!(!format!("{:?}", talk.forensics).contains("canary"));
 }
 
+/// The old text of a block whose date changed comes again behind it: it is shared once.
+#[test]
+fn a_changed_block_is_shared_once() {
+    let block = |hash, length| Print::of(Section::User, hash == 1, false, hash, length, false);
+    let prompt = |blocks: &[Print]| Prints { blocks: blocks.to_vec(), ..Prints::default() };
+    let (old, new) =
+        (prompt(&[block(1, 10), block(2, 100)]), prompt(&[block(1, 10), block(3, 100), block(2, 100)]));
+    let sketches = [Sketched { at: 1, sketch: Sketch::of([&b"12"[..], b""]) }];
+    let (before, now) =
+        (Side { prints: &old, sketches: &sketches }, Side { prints: &new, sketches: &sketches });
+    let hints = Hints { compacted: false, explicit: false, tokens: 0, several: false };
+    let found = compare(before, now, &hints);
+    assert_eq!(found.suspects[0].cause, BreakCause::Timestamp);
+    assert_eq!(found.suspects[0].shared, 110);
+}
+
 fn any_print() -> impl Strategy<Value = Print> {
     let section =
         proptest::sample::select(vec![Section::Tools, Section::System, Section::User, Section::Assistant]);
