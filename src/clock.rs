@@ -81,6 +81,12 @@ impl UnixTime {
         Some(Self(Duration::new(seconds, nanos)))
     }
 
+    /// Whole milliseconds since 1970.
+    #[must_use]
+    pub fn as_millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// RFC 3339 in UTC, to the second.
     #[must_use]
     pub fn rfc3339(self) -> String {

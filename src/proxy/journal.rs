@@ -12,7 +12,6 @@ use super::{
     reserve::{self, Claim},
 };
 use crate::{
-    clock::Moment,
     metering::Meter,
     quota::Permit,
     store::ledger::{Ledger, OpenRecord, Renewal},
@@ -68,9 +67,8 @@ pub(crate) async fn open(x: &mut Exchange) -> Result<(), Denial> {
 }
 
 impl Journal {
-    /// The stream is so far. One comparison, until it is worth writing.
-    pub(crate) fn follow(&mut self, permit: &Permit, meter: &Meter, now: Moment) {
-        let output = meter.live_output(now);
+    /// So many tokens of output have come. One comparison, until it is worth writing.
+    pub(crate) fn follow(&mut self, permit: &Permit, meter: &Meter, output: u64) {
         let reported = meter.reported().settled();
         let has_input = reported.total_input() > 0;
         if output < self.next && has_input == self.told_input {

@@ -17,14 +17,11 @@ use std::sync::Arc;
 use super::{admit::Admitted, cooling, denial::Denial, exchange::Exchange, journal};
 use crate::{
     clock,
-    quota::{Ask, Refusal},
+    quota::{Ask, Refusal, SLICE},
     routing::Tried,
     types::{ModelName, NanoUsd, Operation, Rates, SessionKey, TenantId, Usage, VirtualKey},
     upstream::Endpoint,
 };
-
-/// Nano-dollars of output that a stream holds beyond what has come: the slice of `QuotaParams`.
-const SLICE: u64 = 10_000_000;
 
 /// What a request may come to.
 #[derive(Clone, Debug)]
@@ -76,7 +73,7 @@ impl Claim {
     /// Tokens of output in one slice.
     pub(crate) fn slice(&self) -> u64 {
         let rate = self.rates.map_or(0, |rates| rates.output);
-        SLICE.saturating_mul(1_000_000).checked_div(rate).unwrap_or(self.likely_output).max(1)
+        SLICE.0.saturating_mul(1_000_000).checked_div(rate).unwrap_or(self.likely_output).max(1)
     }
 
     /// The tokens that a gateway which dies now would have to answer for: what was reported or reserved

@@ -7,6 +7,9 @@ use crate::{
     types::{ModelName, NanoUsd, Rates, RequestId, SessionKey, TenantId, VirtualKey},
 };
 
+/// A cent: what a stream may go over a budget by.
+pub const SLICE: NanoUsd = NanoUsd(10_000_000);
+
 /// How the quota is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QuotaParams {
@@ -19,7 +22,7 @@ pub struct QuotaParams {
 
 impl Default for QuotaParams {
     fn default() -> Self {
-        Self { replicas: 1, slice: NanoUsd(10_000_000) }
+        Self { replicas: 1, slice: SLICE }
     }
 }
 

@@ -40,7 +40,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use alerts::Alert;
-pub use ask::{Ask, QuotaParams};
+pub use ask::{Ask, QuotaParams, SLICE};
 pub use permit::Permit;
 pub use refusal::{Refusal, What, Why};
 pub use shared::SharedState;

@@ -260,6 +260,12 @@ impl Permit {
         self.held.iter().any(|held| held.line.is_sliced())
     }
 
+    /// Whether it takes output slice by slice, so that [`Self::flowed`] has anything to do.
+    #[must_use]
+    pub const fn counts_output(&self) -> bool {
+        self.wake_at < u64::MAX
+    }
+
     /// Whether a soft budget was over when it was admitted.
     #[must_use]
     pub const fn is_over_soft_budget(&self) -> bool {

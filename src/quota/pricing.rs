@@ -50,20 +50,19 @@ impl Pricing {
     /// The input that a provider reported.
     pub(super) fn read_input(&self, usage: &Usage) -> Cost {
         let input = Usage { output: 0, ..*usage };
-        let plain = self.rates.map_or(0, |rates| rates.charge(&input).0);
-        Cost { plain, billed: self.billed(plain), tokens: usage.total_input() }
+        let plain = self.rates.map_or_else(NanoUsd::default, |rates| rates.charge(&input));
+        self.came_to(plain, usage.total_input())
     }
 
     /// What a request came to: the charge, or where none was reckoned what its prices say.
     pub(super) fn total(&self, usage: &Usage, charge: Option<NanoUsd>) -> Cost {
-        let plain = charge.or_else(|| self.rates.map(|rates| rates.charge(usage))).map_or(0, |cost| cost.0);
-        let tokens = usage.total_input().saturating_add(usage.output);
-        Cost { plain, billed: self.billed(plain), tokens }
+        let plain = charge.or_else(|| self.rates.map(|rates| rates.charge(usage))).unwrap_or_default();
+        self.came_to(plain, usage.total_input().saturating_add(usage.output))
     }
 
-    /// Rounded down, as `VirtualKey::billed` does it: the ledger and the budget say the same.
-    fn billed(&self, plain: u64) -> u64 {
-        capped(u128::from(plain) * u128::from(self.markup) / u128::from(PAR))
+    /// Billed as `VirtualKey::billed` does it: the ledger and the budget say the same.
+    fn came_to(&self, plain: NanoUsd, tokens: u64) -> Cost {
+        Cost { plain: plain.0, billed: plain.marked_up(self.markup).0, tokens }
     }
 
     /// Tokens of output in a slice: they cost `slice` at most, with the markup if it is one; where no

@@ -21,6 +21,11 @@ pub struct Document {
     pub changed: UnixTime,
 }
 
+/// When something was put, as an engine has it: milliseconds, signed.
+pub(super) fn changed_at(at: UnixTime) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The store cannot be reached or refused; says where and why, never what was in a document.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the store of keys at {place}: {why}")]

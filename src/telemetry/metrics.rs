@@ -284,14 +284,7 @@ impl Metrics {
     }
 
     fn book_tokens(&self, usage: &Usage) {
-        for (kind, tokens) in [
-            ("input", usage.input),
-            ("cached_read", usage.cached_read),
-            ("write_5m", usage.write_5m),
-            ("write_1h", usage.write_1h),
-            ("output", usage.output),
-            ("reasoning", usage.reasoning),
-        ] {
+        for (kind, tokens) in usage.by_kind() {
             if tokens > 0 {
                 self.tokens.with_label_values(&[kind]).inc_by(tokens);
             }

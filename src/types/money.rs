@@ -35,6 +35,13 @@ impl NanoUsd {
         (nano <= most.saturating_mul(DOLLAR)).then_some(Self(nano))
     }
 
+    /// With a markup in thousandths, rounded down: 1,000 is none.
+    #[must_use]
+    pub fn marked_up(self, markup: u32) -> Self {
+        let marked = u128::from(self.0) * u128::from(markup) / 1_000;
+        Self(u64::try_from(marked).unwrap_or(u64::MAX))
+    }
+
     /// Writes what [`Self::parse`] reads, without needless zeros: also a number of JSON or TOML.
     #[must_use]
     pub fn dollars(self) -> String {

@@ -21,6 +21,19 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Every figure with its label: in metrics, and as the ledger's columns are called.
+    #[must_use]
+    pub const fn by_kind(&self) -> [(&'static str, u64); 6] {
+        [
+            ("input", self.input),
+            ("cached_read", self.cached_read),
+            ("write_5m", self.write_5m),
+            ("write_1h", self.write_1h),
+            ("output", self.output),
+            ("reasoning", self.reasoning),
+        ]
+    }
+
     /// All input tokens, whatever they cost.
     #[must_use]
     pub const fn total_input(&self) -> u64 {

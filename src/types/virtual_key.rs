@@ -72,8 +72,7 @@ impl VirtualKey {
     /// What it is billed for something that cost this.
     #[must_use]
     pub fn billed(&self, cost: NanoUsd) -> NanoUsd {
-        let billed = u128::from(cost.0) * u128::from(self.markup) / 1_000;
-        NanoUsd(u64::try_from(billed).unwrap_or(u64::MAX))
+        cost.marked_up(self.markup)
     }
 
     /// Its share of a queue.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde_json::{Value, json};
 use warmkey::{
     sim::{Fault, Sim},
-    types::{Dialect, Usage},
+    types::Dialect,
 };
 
 use crate::harness::{Ask, Gateway, Setup, model, sim, sim_with, within};
@@ -17,15 +17,7 @@ const BOB: &str = "wk-bob-0123456789abcdef012345";
 async fn assert_ledger_is_the_bill(what: &str, sim: &Sim, gateway: &Gateway) {
     sim.wait_for(|seen| seen.iter().all(|request| request.done)).await;
     let billed = sim.stats().total();
-    let Usage { input, cached_read, write_5m, write_1h, output, reasoning } = billed.usage;
-    for (kind, tokens) in [
-        ("input", input),
-        ("cached_read", cached_read),
-        ("write_5m", write_5m),
-        ("write_1h", write_1h),
-        ("output", output),
-        ("reasoning", reasoning),
-    ] {
+    for (kind, tokens) in billed.usage.by_kind() {
         let counted = gateway.ledger_number(&format!("SELECT sum({kind}) FROM receipts"));
         assert_eq!(counted, tokens, "{what}: {kind}\n{billed:?}\n{}", gateway.log());
     }

@@ -21,15 +21,7 @@ async fn assert_books_agree(what: &str, sim: &Sim, gateway: &Gateway) {
     gateway.at_rest().await;
     sim.wait_for(|seen| seen.iter().all(|request| request.done)).await;
     let billed = sim.stats().total();
-    let Usage { input, cached_read, write_5m, write_1h, output, reasoning } = billed.usage;
-    for (kind, tokens) in [
-        ("input", input),
-        ("cached_read", cached_read),
-        ("write_5m", write_5m),
-        ("write_1h", write_1h),
-        ("output", output),
-        ("reasoning", reasoning),
-    ] {
+    for (kind, tokens) in billed.usage.by_kind() {
         let counted = gateway.count("tokens_total", &[&format!("kind=\"{kind}\"")]).await;
         assert_eq!(counted, tokens, "{what}: {kind}\n{billed:?}\n{}", gateway.log());
     }

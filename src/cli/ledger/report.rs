@@ -2,10 +2,12 @@
 
 use std::{io::Write, process::ExitCode};
 
+use clap::builder::PossibleValue;
 use serde_json::json;
 
 use super::{Source, Time, dollars, time_text};
 use crate::{
+    cli::table::with_figures,
     clock::UnixTime,
     store::ledger::{By, Line},
 };
@@ -18,7 +20,7 @@ pub(in crate::cli) struct Args {
     time: Time,
     /// What it is broken down by
     #[arg(long, value_enum, default_value = "key")]
-    by: Dimension,
+    by: By,
     /// Show so many lines, the dearest (of days the latest); the total counts all
     #[arg(long, value_name = "N", default_value_t = 100)]
     top: u32,
@@ -28,52 +30,36 @@ pub(in crate::cli) struct Args {
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum Dimension {
-    Organisation,
-    Team,
-    Key,
-    /// A request counts once for each of its tags, so lines may come to more than the total
-    Tag,
-    Model,
-    Provider,
-    Endpoint,
-    Session,
-    Day,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy, Debug)]
 enum Format {
     Table,
     Json,
 }
 
-impl Dimension {
-    const fn by(self) -> (By, &'static str) {
-        match self {
-            Self::Organisation => (By::Organisation, "organisation"),
-            Self::Team => (By::Team, "team"),
-            Self::Key => (By::Key, "key"),
-            Self::Tag => (By::Tag, "tag"),
-            Self::Model => (By::Model, "model"),
-            Self::Provider => (By::Provider, "provider"),
-            Self::Endpoint => (By::Endpoint, "endpoint"),
-            Self::Session => (By::Session, "session"),
-            Self::Day => (By::Day, "day"),
-        }
+impl clap::ValueEnum for By {
+    fn value_variants<'a>() -> &'a [Self] {
+        Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let value = PossibleValue::new(self.label());
+        Some(if *self == Self::Tag {
+            value.help("A request counts once for each of its tags, so lines may come to more than the total")
+        } else {
+            value
+        })
     }
 }
 
 pub(super) fn run(args: &Args, now: UnixTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let between = args.time.between(now)?;
-    let (by, label) = args.by.by();
-    let (lines, total) = args.source.open()?.report(by, between, args.top)?;
+    let label = args.by.label();
+    let (lines, total) = args.source.open()?.report(args.by, between, args.top)?;
     match args.format {
         Format::Table => out.write_all(table(label, &lines, &total).as_bytes())?,
         Format::Json => {
-            let millis = |at: UnixTime| u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX);
             let report = json!({
-                "since": time_text(millis(between.0)),
-                "until": time_text(millis(between.1)),
+                "since": time_text(between.0.as_millis()),
+                "until": time_text(between.1.as_millis()),
                 "by": label,
                 "lines": lines.iter().map(object).collect::<Vec<_>>(),
                 "total": object(&total),
@@ -105,23 +91,10 @@ fn object(line: &Line) -> serde_json::Value {
 
 fn table(label: &str, lines: &[Line], total: &Line) -> String {
     let head = [label, "requests", "ok", "input", "cached", "written", "output", "hits", "dollars", "billed"];
-    let mut rows: Vec<[String; 10]> = vec![head.map(str::to_owned)];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(lines.iter().map(|line| cells(line.name.as_deref().unwrap_or("(none)"), line)));
     rows.push(cells("total", total));
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 10] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in &rows {
-        let mut at = String::new();
-        for (n, (cell, width)) in row.iter().zip(widths).enumerate() {
-            // Names to the left, figures to the right.
-            let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
-            let (before, after) = if n == 0 { ("", padding.as_str()) } else { (padding.as_str(), "") };
-            at.push_str(&format!("{before}{cell}{after}  "));
-        }
-        text.push_str(at.trim_end());
-        text.push('\n');
-    }
+    let mut text = with_figures(&rows);
     if total.unpriced > 0 {
         let n = total.unpriced;
         text.push_str(&format!(
@@ -134,11 +107,11 @@ fn table(label: &str, lines: &[Line], total: &Line) -> String {
     text
 }
 
-fn cells(name: &str, line: &Line) -> [String; 10] {
+fn cells(name: &str, line: &Line) -> Vec<String> {
     let name: String = name.chars().filter(|c| !c.is_control()).collect();
     let hits = line.hit_rate().map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", rate * 100.0));
     let figure = |figure: u64| figure.to_string();
-    [
+    vec![
         name,
         figure(line.requests),
         figure(line.ok),

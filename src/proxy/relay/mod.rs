@@ -126,9 +126,13 @@ impl Tap<'_> {
         if self.reading.has_news_of_input() {
             permit.reported(&self.reading.meter.reported().settled(), now);
         }
-        let flow = permit.flowed(self.reading.meter.live_output(now), now);
+        if self.journal.is_none() && !permit.counts_output() {
+            return None;
+        }
+        let output = self.reading.meter.live_output(now);
+        let flow = permit.flowed(output, now);
         if let Some(journal) = &mut self.journal {
-            journal.follow(permit, &self.reading.meter, now);
+            journal.follow(permit, &self.reading.meter, output);
         }
         match flow {
             Flow::Go => None,

@@ -149,7 +149,7 @@ impl Ledger {
         };
         let whose = if upstream { "" } else { " AND keep_alive = 0" };
         let sql = format!("SELECT coalesce(sum({what}), 0) FROM receipts WHERE at >= ?1 AND {of}{whose}");
-        let since = row::int(row::millis(since));
+        let since = row::int(since.as_millis());
         self.ask(|db| {
             let mut ask = db.prepare(&sql)?;
             let mut all: Vec<&dyn rusqlite::ToSql> = vec![&since];

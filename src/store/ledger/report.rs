@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 use super::{
     LedgerFault, Row,
     reader::{COLUMNS, read, whole},
-    row::{int, millis, wide},
+    row::{int, wide},
 };
 use crate::{clock::UnixTime, store::sqlite};
 
@@ -37,6 +37,37 @@ pub enum By {
     Session,
     /// The day, in UTC.
     Day,
+}
+
+impl By {
+    /// Every way, for tables and tests.
+    pub const ALL: &[Self] = &[
+        Self::Organisation,
+        Self::Team,
+        Self::Key,
+        Self::Tag,
+        Self::Model,
+        Self::Provider,
+        Self::Endpoint,
+        Self::Session,
+        Self::Day,
+    ];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Organisation => "organisation",
+            Self::Team => "team",
+            Self::Key => "key",
+            Self::Tag => "tag",
+            Self::Model => "model",
+            Self::Provider => "provider",
+            Self::Endpoint => "endpoint",
+            Self::Session => "session",
+            Self::Day => "day",
+        }
+    }
 }
 
 /// What was said of an answer.
@@ -110,7 +141,8 @@ impl LedgerFile {
     /// When the file cannot be read.
     pub fn before_first(&self, (since, until): Between) -> Result<Option<u64>, LedgerFault> {
         let sql = "SELECT min(seq) FROM receipts WHERE at >= ?1 AND at < ?2";
-        let first = self.db.query_row(sql, [int(millis(since)), wide(millis(until))], |row| row.get(0));
+        let first =
+            self.db.query_row(sql, [int(since.as_millis()), wide(until.as_millis())], |row| row.get(0));
         let first: Option<i64> = first.optional().map_err(|error| self.fault(&error))?.flatten();
         Ok(first.map(|first| whole(first).saturating_sub(1)))
     }
@@ -127,7 +159,7 @@ impl LedgerFile {
         );
         let ask = || {
             let mut ask = self.db.prepare_cached(&sql)?;
-            let time = (int(millis(between.0)), wide(millis(between.1)));
+            let time = (int(between.0.as_millis()), wide(between.1.as_millis()));
             let rows = ask.query_map(params![wide(after), time.0, time.1, n], read)?;
             rows.collect::<rusqlite::Result<_>>()
         };
@@ -166,7 +198,7 @@ impl LedgerFile {
         );
         let total = format!("SELECT NULL AS name, {SUMS} FROM receipts WHERE at >= ?1 AND at < ?2");
         let ask = || {
-            let (since, until) = (int(millis(between.0)), wide(millis(between.1)));
+            let (since, until) = (int(between.0.as_millis()), wide(between.1.as_millis()));
             // Both of one moment, so that the lines and their sum agree.
             let moment = self.db.unchecked_transaction()?;
             let mut ask = moment.prepare(&lines)?;

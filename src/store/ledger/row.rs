@@ -167,7 +167,7 @@ impl Row {
     fn bare(id: String, at: UnixTime, usage: &Usage, charged: &[Charged]) -> Self {
         Self {
             id,
-            at: millis(at),
+            at: at.as_millis(),
             input: usage.input,
             cached_read: usage.cached_read,
             write_5m: usage.write_5m,
@@ -215,7 +215,7 @@ impl OpenRow {
     pub(super) fn of(open: &OpenRecord) -> Self {
         Self {
             id: open.id.to_string(),
-            at: millis(open.at),
+            at: open.at.as_millis(),
             caller: open.caller.as_str().to_owned(),
             key: open.key.as_ref().map(|key| key.as_str().to_owned()),
             organisation: open.organisation.as_str().to_owned(),
@@ -235,11 +235,6 @@ impl OpenRow {
 /// A conversation's key in full.
 pub(super) fn session_text(session: SessionKey) -> String {
     format!("{:032x}", session.0)
-}
-
-/// Milliseconds since 1970.
-pub(super) fn millis(at: UnixTime) -> u64 {
-    u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn micros(span: Duration) -> u64 {

@@ -88,7 +88,7 @@ pub(super) fn write(db: &mut Connection, batch: &Batch, now: UnixTime) -> rusqli
     }
     let mut known = Vec::with_capacity(batch.feedback.len());
     for (feedback, _) in &batch.feedback {
-        let at = int(row::millis(feedback.at));
+        let at = int(feedback.at.as_millis());
         let (request, whose) = (&feedback.request, feedback.organisation.as_str());
         let said = params![request, at, feedback.caller.as_str(), feedback.score, feedback.label, whose];
         known.push(step.prepare_cached(FEEDBACK)?.execute(said)? > 0);
@@ -133,7 +133,7 @@ fn sum(sums: &mut Sums, charged: &[Charged]) {
 fn add(step: &Transaction<'_>, sums: &Sums, now: UnixTime) -> rusqlite::Result<()> {
     let mut balance = step.prepare_cached(BALANCE)?;
     for (id, (until, amount)) in sums {
-        balance.execute(params![id.0.as_ref(), until, row::wide(*amount), int(row::millis(now))])?;
+        balance.execute(params![id.0.as_ref(), until, row::wide(*amount), int(now.as_millis())])?;
     }
     Ok(())
 }
@@ -304,7 +304,7 @@ pub(super) fn sweep_balances(db: &Connection, now: UnixTime) -> rusqlite::Result
     const OLD: &str = "DELETE FROM balances WHERE until < ?1 \
         OR (changed < ?2 AND counter >= 'b/session:' AND counter < 'b/session;')";
     let over = row::wide(now.0.saturating_sub(OVER).as_secs());
-    let resting = int(row::millis(UnixTime(now.0.saturating_sub(SESSION))));
+    let resting = int(UnixTime(now.0.saturating_sub(SESSION)).as_millis());
     db.prepare_cached(OLD)?.execute([over, resting]).map(|_| ())
 }
 

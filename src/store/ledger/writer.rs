@@ -7,7 +7,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Durat
 
 use rusqlite::Connection;
 
-use super::{batch::Batch, front::Shared, row, steady::Steady, table};
+use super::{batch::Batch, front::Shared, steady::Steady, table};
 use crate::{
     clock::{self, Moment, UnixTime},
     store::sqlite::{self, FileLock},
@@ -218,7 +218,7 @@ impl Writer {
         };
         let more = match self.shared.params.keep {
             Some(keep) => {
-                let before = row::millis(UnixTime(unix.0.saturating_sub(keep)));
+                let before = UnixTime(unix.0.saturating_sub(keep)).as_millis();
                 table::sweep(&mut self.db, before, up_to)
             }
             None => Ok(false),

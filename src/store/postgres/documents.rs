@@ -9,7 +9,7 @@ use super::{Database, PostgresFault};
 use crate::{
     clock::{self, UnixTime},
     store::{
-        documents::{Document, Documents, DocumentsFault},
+        documents::{Document, Documents, DocumentsFault, changed_at},
         sqlite::SqliteDocuments,
     },
 };
@@ -72,7 +72,7 @@ impl PostgresDocuments {
              {RAISE} AND EXISTS (SELECT 1 FROM new)"
         );
         for document in documents {
-            let changed = millis(document.changed);
+            let changed = changed_at(document.changed);
             let put = self.database.ask(async |client| {
                 client.execute(&sql, &[&document.kind, &document.id, &document.body, &changed]).await
             });
@@ -100,7 +100,7 @@ impl Documents for PostgresDocuments {
             SELECT $1, $2, $3, $4 FROM raised \
             ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, changed = excluded.changed";
         let sql = format!("WITH raised AS ({RAISE} RETURNING 1) {PUT}");
-        let changed = millis(clock::unix_now());
+        let changed = changed_at(clock::unix_now());
         let put =
             self.database.ask(async |client| client.execute(&sql, &[&kind, &id, &body, &changed]).await);
         put.await.map(drop).map_err(|fault| self.fault(&fault))
@@ -196,8 +196,4 @@ impl SharedDocuments {
 
 fn number(text: &str) -> u64 {
     text.parse().unwrap_or(0)
-}
-
-fn millis(at: UnixTime) -> i64 {
-    i64::try_from(at.0.as_millis()).unwrap_or(i64::MAX)
 }

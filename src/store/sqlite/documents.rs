@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use crate::{
     clock::{self, UnixTime},
     store::{
-        documents::{Document, Documents, DocumentsFault},
+        documents::{Document, Documents, DocumentsFault, changed_at},
         ledger::LedgerFault,
     },
 };
@@ -55,7 +55,7 @@ impl SqliteDocuments {
         self.change(move |step| {
             step.execute("DELETE FROM documents", [])?;
             for document in &documents {
-                let changed = millis(document.changed);
+                let changed = changed_at(document.changed);
                 step.prepare_cached(PUT)?.execute(params![
                     document.kind,
                     document.id,
@@ -126,7 +126,7 @@ impl Documents for SqliteDocuments {
 
     async fn put(&self, kind: &str, id: &str, body: &str) -> Result<(), DocumentsFault> {
         let (kind, id, body) = (kind.to_owned(), id.to_owned(), body.to_owned());
-        let changed = millis(clock::unix_now());
+        let changed = changed_at(clock::unix_now());
         self.change(move |step| {
             step.prepare_cached(PUT)?.execute(params![kind, id, body, changed])?;
             step.execute(RAISE, []).map(|_| ())
@@ -145,10 +145,6 @@ impl Documents for SqliteDocuments {
         })
         .await
     }
-}
-
-fn millis(at: UnixTime) -> i64 {
-    i64::try_from(at.0.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -11,13 +11,7 @@ if not has[1] then
 elseif has[2] ~= ARGV[1] then
     redis.call('HSET', record, 'x', ARGV[1])
 elseif has[3] == '1' then
-    local fields = redis.call('HGETALL', record)
-    for index = 1, #fields, 2 do
-        local kind, key = string.sub(fields[index], 1, 1), string.sub(fields[index], 2)
-        if #key > 0 and kind == 'b' then release(key, fields[index + 1]) end
-        if #key > 0 and kind == 'l' then lower(key, fields[index + 1]) end
-    end
-    redis.call('DEL', record)
+    let_go(record)
     redis.call('SREM', ARGV[2] .. has[1], record)
 end
 -- Otherwise more was reserved before under the same id: when that is settled, this is, too.

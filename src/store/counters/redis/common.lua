@@ -85,6 +85,25 @@ local function lower(key, amount)
     if redis.call('DECRBY', key, amount) <= 0 then redis.call('DEL', key) end
 end
 
+-- Where a budget stands: used, spent.
+local function stands(key)
+    local sums = redis.call('HMGET', key, 'p', 'r')
+    local spent = tonumber(sums[1] or '0')
+    return spent + tonumber(sums[2] or '0'), spent
+end
+
+-- Gives back what a reservation still holds, and forgets it; `charged` hears of what was charged already.
+local function let_go(record, charged)
+    local fields = redis.call('HGETALL', record)
+    for index = 1, #fields, 2 do
+        local kind, key = string.sub(fields[index], 1, 1), string.sub(fields[index], 2)
+        if #key > 0 and kind == 'b' then release(key, fields[index + 1]) end
+        if #key > 0 and kind == 'l' then lower(key, fields[index + 1]) end
+        if #key > 0 and kind == 'c' and charged then charged(key, fields[index + 1]) end
+    end
+    return redis.call('DEL', record)
+end
+
 -- A window took `reserved` in a second, and it came to `actual`. Returns the sum.
 local function correct(key, reserved, actual, second)
     local sum, at = roll(key)

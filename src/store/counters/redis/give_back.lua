@@ -32,9 +32,7 @@ for index = 2, #KEYS do
         used = redis.call('ZCARD', key)
     else
         release(key, part('b' .. key, amount))
-        local sums = redis.call('HMGET', key, 'p', 'r')
-        spent = tonumber(sums[1] or '0')
-        used = spent + tonumber(sums[2] or '0')
+        used, spent = stands(key)
     end
     answer[#answer + 1] = used
     answer[#answer + 1] = spent

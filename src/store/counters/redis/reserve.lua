@@ -44,9 +44,7 @@ for index = 5, #KEYS do
         take.used = redis.call('ZCARD', key)
         if redis.call('ZSCORE', key, take.member) then take.known, take.amount = true, 0 end
     else
-        local sums = redis.call('HMGET', key, 'p', 'r')
-        take.spent = tonumber(sums[1] or '0')
-        take.used = take.spent + tonumber(sums[2] or '0')
+        take.used, take.spent = stands(key)
     end
     -- One counter may be taken from twice.
     local standing = take.used + (mine[key] or 0)

@@ -41,9 +41,7 @@ for index = 2, #KEYS do
         used = redis.call('ZCARD', key)
     else
         if gateway then charge(key, actual) end
-        local sums = redis.call('HMGET', key, 'p', 'r')
-        spent = tonumber(sums[1] or '0')
-        used = spent + tonumber(sums[2] or '0')
+        used, spent = stands(key)
     end
     answer[#answer + 1] = used
     answer[#answer + 1] = spent
@@ -51,14 +49,7 @@ end
 
 if gateway then
     -- What was not spoken of came to nothing.
-    local fields = redis.call('HGETALL', record)
-    for index = 1, #fields, 2 do
-        local kind, key = string.sub(fields[index], 1, 1), string.sub(fields[index], 2)
-        if #key > 0 and kind == 'b' then release(key, fields[index + 1]) end
-        if #key > 0 and kind == 'l' then lower(key, fields[index + 1]) end
-        if #key > 0 and kind == 'c' then spend(key, ledger, minus(fields[index + 1]), false) end
-    end
-    redis.call('DEL', record)
+    let_go(record, function(key, amount) spend(key, ledger, minus(amount), false) end)
     redis.call('SREM', ARGV[2] .. gateway, record)
 end
 return answer
