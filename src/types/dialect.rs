@@ -43,22 +43,94 @@ impl fmt::Display for Dialect {
     }
 }
 
+/// What a provider speaks. The first three are what clients speak, too.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum ProviderDialect {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI Chat Completions.
+    OpenAiChat,
+    /// OpenAI Responses.
+    OpenAiResponses,
+    /// Google `generateContent` and `streamGenerateContent`.
+    Gemini,
+    /// AWS Bedrock `Converse` and `ConverseStream`.
+    Bedrock,
+    /// AWS Bedrock `InvokeModel` with Anthropic's bodies.
+    BedrockClaude,
+}
+
+impl ProviderDialect {
+    /// Every one, for tables and tests.
+    pub const ALL: [Self; 6] = [
+        Self::Anthropic,
+        Self::OpenAiChat,
+        Self::OpenAiResponses,
+        Self::Gemini,
+        Self::Bedrock,
+        Self::BedrockClaude,
+    ];
+
+    /// The label in metrics, logs, receipts and carriers.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::OpenAiChat => "openai-chat",
+            Self::OpenAiResponses => "openai-responses",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
+            Self::BedrockClaude => "bedrock-claude",
+        }
+    }
+
+    /// The client's dialect that it is, if it is one.
+    #[must_use]
+    pub const fn client(self) -> Option<Dialect> {
+        match self {
+            Self::Anthropic => Some(Dialect::Anthropic),
+            Self::OpenAiChat => Some(Dialect::OpenAiChat),
+            Self::OpenAiResponses => Some(Dialect::OpenAiResponses),
+            Self::Gemini | Self::Bedrock | Self::BedrockClaude => None,
+        }
+    }
+}
+
+impl From<Dialect> for ProviderDialect {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Anthropic => Self::Anthropic,
+            Dialect::OpenAiChat => Self::OpenAiChat,
+            Dialect::OpenAiResponses => Self::OpenAiResponses,
+        }
+    }
+}
+
 /// Providers whose hosts speak the same set of dialects.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Family {
     /// Hosts that speak Anthropic Messages.
     Anthropic,
-    /// Hosts that speak OpenAI Chat Completions and Responses.
+    /// Hosts that speak OpenAI Chat Completions, and Responses where they say so.
     OpenAi,
+    /// Google AI and Vertex.
+    Gemini,
+    /// AWS Bedrock.
+    Bedrock,
 }
 
 impl Family {
+    /// Every family, for tables and tests.
+    pub const ALL: [Self; 4] = [Self::Anthropic, Self::OpenAi, Self::Gemini, Self::Bedrock];
+
     /// The name of this family in the configuration (`dialect = "..."`) and as a path prefix.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",
             Self::OpenAi => "openai",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
         }
     }
 }

@@ -71,6 +71,8 @@ labels! {
         UnknownModel => "unknown_model",
         /// The model is not served in the dialect that was spoken.
         WrongDialect => "wrong_dialect",
+        /// The request holds something that the model's provider has no words for.
+        Untranslatable => "untranslatable",
         /// The object is not known, or not this tenant's.
         UnknownObject => "unknown_object",
         /// The account that owns the object is gone from the configuration.

@@ -17,7 +17,7 @@ mod virtual_key;
 
 pub use bounds::{MAX_TAGS, MOST, MOST_DOLLARS, NAME_FORM, TAG_FORM, is_name, is_tag};
 pub use cache_break::{BreakPlace, CacheBreak, ToolsDelta};
-pub use dialect::{Dialect, Family, Operation};
+pub use dialect::{Dialect, Family, Operation, ProviderDialect};
 pub use identity::{IdSource, PrefixChain, PrefixPoint, Section, SessionKey};
 pub use ids::{
     CallerName, DomainName, EndpointName, KeyId, ModelName, ProviderName, RequestId, Tag, TeamName, TenantId,

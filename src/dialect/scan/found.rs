@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::{
     dialect::{
         json::{self, Walker},
+        neutral::BEHIND_TOOL_ID,
         scan::ScanError,
         view::{
             Block, BodyIds, HardPin, Mark, MarkLife, PinKind, Place, Prewarm, RequestView, Settings, Span,
@@ -277,7 +278,13 @@ impl<'a> Found<'a> {
         if self.images && matches!(operation, Operation::Messages | Operation::CountTokens) {
             self.settings.messages = self.settings.messages.wrapping_add(xxh3_64(b"images"));
         }
-        let tool_result_ids = self.results.iter().filter_map(|id| self.decode_id(id)).collect();
+        // What a translated answer's id carries behind it is no part of it.
+        let own = |id: &Span| {
+            let raw = self.body.get(id.clone())?;
+            let end = memchr::memmem::find(raw, BEHIND_TOOL_ID.as_bytes()).unwrap_or(raw.len());
+            json::decode_id(&[b"\"", raw.get(..end)?, b"\""].concat())
+        };
+        let tool_result_ids = self.results.iter().filter_map(own).collect();
         let (tools, system) = (self.tools.len(), self.system.len());
         let mut blocks = self.tools;
         blocks.append(&mut self.system);

@@ -16,6 +16,14 @@ pub struct Splice {
     pub with: Bytes,
 }
 
+impl Splice {
+    /// A text as a JSON string in place of a span.
+    #[must_use]
+    pub fn text(span: Span, text: &str) -> Self {
+        Self { span, with: json::quoted(text).into() }
+    }
+}
+
 /// The body with these changes made. They may come in any order and must not overlap; one that does
 /// not fit the body is left out. Without changes nothing is copied.
 #[must_use]
@@ -47,7 +55,7 @@ impl RequestView {
     /// Names another model.
     #[must_use]
     pub fn splice_model(&self, name: &str) -> Splice {
-        Splice { span: self.model.span.clone(), with: json::quoted(name).into() }
+        Splice::text(self.model.span.clone(), name)
     }
 
     /// Asks for `stream_options.include_usage`, in the body that this view was made from; `None` when
