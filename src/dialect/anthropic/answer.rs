@@ -4,7 +4,8 @@ use memchr::memchr;
 
 use crate::{
     dialect::{
-        answer::{EventKind, MAX_DEPTH, See, count, delta, error, id, members_or_skip, objects_or_skip},
+        answer::{EventKind, MAX_DEPTH, See, delta, error, id, members_or_skip, objects_or_skip},
+        anthropic::usage::Figures,
         json::{Fault, Walker},
         signal::{DeltaKind, Signal, StopKind, UpstreamFault},
         view::Span,
@@ -15,10 +16,7 @@ use crate::{
 /// Reads the events of one stream.
 #[derive(Default)]
 pub(in crate::dialect) struct Answer {
-    /// Tokens written for the long time, as far as reported: a later total includes them.
-    long_writes: u64,
-    /// Named by the usage that was read last.
-    tier: Option<String>,
+    figures: Figures,
     stopped: bool,
     ended: bool,
 }
@@ -51,7 +49,7 @@ impl Answer {
 
     /// Reads one event's data.
     pub(in crate::dialect) fn event(&mut self, data: &[u8], see: See<'_>) -> EventKind {
-        if let Some((kind, raw)) = usual_delta(data) {
+        if let Some((_, kind, raw)) = usual_delta(data) {
             if !delta(see, kind, raw) {
                 see(Signal::Lifecycle);
             }
@@ -84,12 +82,12 @@ impl Answer {
                     match key.raw {
                         b"id" => seen.id = walker.string_or_skip()?,
                         b"model" => seen.model = walker.string_or_skip()?,
-                        b"usage" => seen.usage = self.usage(walker)?,
+                        b"usage" => seen.usage = self.figures.read(walker)?,
                         _ => walker.pass()?,
                     }
                     Ok(())
                 })?,
-                b"usage" => seen.usage = self.usage(walker)?,
+                b"usage" => seen.usage = self.figures.read(walker)?,
                 b"error" => seen.error = error(walker)?,
                 _ => walker.pass()?,
             }
@@ -130,7 +128,7 @@ impl Answer {
             _ => {}
         }
         let tells = seen.usage.is_some() || seen.stop.is_some();
-        if let Some(tier) = self.tier.take() {
+        if let Some(tier) = self.figures.tier.take() {
             see(Signal::Tier(tier));
         }
         if let Some(usage) = seen.usage {
@@ -144,59 +142,15 @@ impl Answer {
             see(Signal::Lifecycle);
         }
     }
-
-    /// Reads a `usage` (providers: Anthropic usage); `None` for `null`. Any figure may be `null` or
-    /// missing: it says nothing then.
-    fn usage(&mut self, walker: &mut Walker<'_>) -> Result<Option<ReportedUsage>, Fault> {
-        let mut usage = ReportedUsage::default();
-        let (mut written, mut is_object) = (None, false);
-        members_or_skip(walker, |walker, key| {
-            is_object = true;
-            match key.raw {
-                b"input_tokens" => usage.input = count(walker)?,
-                b"cache_read_input_tokens" => usage.cached_read = count(walker)?,
-                b"cache_creation_input_tokens" => written = count(walker)?,
-                b"cache_creation" => members_or_skip(walker, |walker, key| {
-                    match key.raw {
-                        b"ephemeral_5m_input_tokens" => usage.write_5m = count(walker)?,
-                        b"ephemeral_1h_input_tokens" => usage.write_1h = count(walker)?,
-                        _ => walker.pass()?,
-                    }
-                    Ok(())
-                })?,
-                b"output_tokens" => usage.output = count(walker)?,
-                b"service_tier" => {
-                    let inner = walker.string_or_skip()?;
-                    self.tier = inner.and_then(|inner| id(walker, &inner));
-                }
-                b"output_tokens_details" => members_or_skip(walker, |walker, key| {
-                    match key.raw {
-                        b"thinking_tokens" | b"reasoning_tokens" => usage.reasoning = count(walker)?,
-                        _ => walker.pass()?,
-                    }
-                    Ok(())
-                })?,
-                _ => walker.pass()?,
-            }
-            Ok(())
-        })?;
-        self.long_writes = usage.write_1h.unwrap_or(self.long_writes);
-        if usage.write_5m.is_none()
-            && let Some(written) = written
-        {
-            // A total without its split: short writes, but for the long ones already known.
-            usage.write_5m = Some(written.saturating_sub(self.long_writes));
-        }
-        Ok(is_object.then_some(usage))
-    }
 }
 
 /// Reads a delta in the very form in which the provider writes it: nine events in ten, at a fraction of
-/// a walk's cost. Any other form, or a quote in the text, is left to the walk.
-fn usual_delta(data: &[u8]) -> Option<(DeltaKind, &[u8])> {
+/// a walk's cost. Gives the block's index, too. Any other form, or a quote in the text, is left to the walk.
+pub(super) fn usual_delta(data: &[u8]) -> Option<(u64, DeltaKind, &[u8])> {
     let rest = data.strip_prefix(br#"{"type":"content_block_delta","index":"#)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let rest = rest.get(digits.max(1)..)?.strip_prefix(br#","delta":{"type":""#)?;
+    let index = std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok()?;
+    let rest = rest.get(digits..)?.strip_prefix(br#","delta":{"type":""#)?;
     let (kind, rest) = if let Some(rest) = rest.strip_prefix(br#"text_delta","text":""#) {
         (DeltaKind::Text, rest)
     } else if let Some(rest) = rest.strip_prefix(br#"input_json_delta","partial_json":""#) {
@@ -207,7 +161,7 @@ fn usual_delta(data: &[u8]) -> Option<(DeltaKind, &[u8])> {
     // Events are padded with spaces before their last brace.
     let raw = rest.strip_suffix(b"}")?.trim_ascii_end().strip_suffix(br#""}"#)?;
     // Without a quote inside, and with no backslash before it, the last quote is the closing one.
-    (!raw.ends_with(b"\\") && memchr(b'"', raw).is_none()).then_some((kind, raw))
+    (!raw.ends_with(b"\\") && memchr(b'"', raw).is_none()).then_some((index, kind, raw))
 }
 
 /// Reads a whole answer that was not streamed.
@@ -243,7 +197,7 @@ pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> 
                     Ok(())
                 })?;
             }
-            b"usage" => seen.usage = answer.usage(walker)?,
+            b"usage" => seen.usage = answer.figures.read(walker)?,
             b"stop_reason" => seen.stop = stop(text(walker)?),
             b"error" => seen.error = error(walker)?,
             _ => walker.pass()?,
@@ -255,7 +209,7 @@ pub(in crate::dialect) fn whole(body: &[u8], see: See<'_>) -> Result<(), Fault> 
         see(Signal::Error(seen.error.unwrap_or_default()));
         return Ok(());
     }
-    if let Some(tier) = answer.tier.take() {
+    if let Some(tier) = answer.figures.tier.take() {
         see(Signal::Tier(tier));
     }
     if let Some(usage) = seen.usage {
