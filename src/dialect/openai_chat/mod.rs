@@ -2,6 +2,20 @@
 
 mod answer;
 mod request;
+mod seals;
+mod thinking;
 
 pub(super) use answer::{Answer, whole};
 pub(super) use request::messages;
+
+mod read_answer;
+mod read_request;
+#[cfg(test)]
+mod tests;
+mod write_answer;
+mod write_request;
+
+pub(super) use read_answer::{AnswerReader, read_answer};
+pub(super) use read_request::read_request;
+pub(super) use write_answer::{AnswerWriter, write_answer};
+pub(super) use write_request::write_request;
