@@ -154,7 +154,7 @@ pub fn models(family: Family, listing: &[ModelListing]) -> Bytes {
             "first_id": listing.first().map(|listing| listing.id.as_str()),
             "last_id": listing.last().map(|listing| listing.id.as_str()),
         }),
-        Family::OpenAi => json!({ "object": "list", "data": data }),
+        Family::OpenAi | Family::Gemini | Family::Bedrock => json!({ "object": "list", "data": data }),
     };
     body.to_string().into()
 }
@@ -208,7 +208,7 @@ fn bare(family: Family, listing: &ModelListing) -> Value {
             "display_name": listing.display_name,
             "created_at": jiff::Timestamp::from_second(listing.created).unwrap_or_default().to_string(),
         }),
-        Family::OpenAi => json!({
+        Family::OpenAi | Family::Gemini | Family::Bedrock => json!({
             "id": listing.id.as_str(),
             "object": "model",
             "created": listing.created,

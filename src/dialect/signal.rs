@@ -1,5 +1,7 @@
 //! What an answer tells us while it passes.
 
+use std::time::Duration;
+
 use crate::types::ReportedUsage;
 
 /// What kind of output a delta carries.
@@ -38,6 +40,8 @@ pub struct UpstreamFault {
     pub message: String,
     /// `error.param`, where there is one.
     pub param: String,
+    /// For how long to stay away, where the error says so itself (Google's `RetryInfo`).
+    pub retry_after: Option<Duration>,
 }
 
 /// One thing learned from an answer. Borrowed text is JSON string contents, still escaped.

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::{
     answer::Answer as Said,
-    anthropic,
+    anthropic, bedrock,
     cache::Look,
     core::Core,
     fault::Fault,
     frame::Frame,
+    gemini::{self, Manner},
     handler::{Answer, Call, pouring},
     json::Json,
     legacy,
@@ -30,9 +31,17 @@ use crate::{clock::Moment, types::Usage};
 /// The dialect of a call, with what only that dialect has.
 pub(super) enum Tongue {
     Messages,
-    Chat { created: u64 },
-    Completions { created: u64 },
+    Chat {
+        created: u64,
+    },
+    Completions {
+        created: u64,
+    },
     Responses(Box<Responding>),
+    Converse,
+    /// Anthropic's, in AWS's wrapping.
+    Invoke,
+    Gemini(Manner),
 }
 
 pub(super) struct Responding {
@@ -60,6 +69,7 @@ pub(super) fn now(call: Call, given: Given, tongue: Tongue) -> Answer {
         let bytes = Bytes::from(whole(&said, &tongue, &ask, &usage).to_string());
         vec![Frame { bytes, output: usage.output }]
     };
+    let content_type = content_type(&tongue, ask.stream);
     let stop = stop_of(&call, &mut frames, &said, &tongue, ask.stream);
     let gzip = call.fault == Some(Fault::Gzip);
     if gzip {
@@ -86,10 +96,24 @@ pub(super) fn now(call: Call, given: Given, tongue: Tongue) -> Answer {
         reasoning: usage.reasoning,
         paced: ask.stream,
     };
-    let content_type = if ask.stream { "text/event-stream; charset=utf-8" } else { "application/json" };
     let mut answer = pouring(content_type, pump.start());
     answer.headers_mut().extend(headers);
     answer
+}
+
+fn content_type(tongue: &Tongue, stream: bool) -> &'static str {
+    if !stream {
+        return "application/json";
+    }
+    match tongue {
+        Tongue::Gemini(Manner { sse: false, .. }) => "application/json",
+        Tongue::Converse | Tongue::Invoke => "application/vnd.amazon.eventstream",
+        Tongue::Messages
+        | Tongue::Chat { .. }
+        | Tongue::Completions { .. }
+        | Tongue::Responses(_)
+        | Tongue::Gemini(_) => "text/event-stream; charset=utf-8",
+    }
 }
 
 /// Keeps the answer to be fetched by its id when its time has come; says that it is queued.
@@ -123,6 +147,9 @@ fn stream(said: &Said, tongue: &Tongue, ask: &Ask, usage: &Usage) -> Vec<Frame> 
         }
         Tongue::Completions { created } => legacy::stream(said, ask, usage, *created),
         Tongue::Responses(responding) => openai::responses_stream(said, &responding.shape, usage),
+        Tongue::Converse => bedrock::stream(said, usage),
+        Tongue::Invoke => bedrock::invoke_stream(said, &ask.model_name, usage),
+        Tongue::Gemini(manner) => gemini::stream(said, &ask.model_name, usage, *manner),
     }
 }
 
@@ -132,6 +159,9 @@ fn whole(said: &Said, tongue: &Tongue, ask: &Ask, usage: &Usage) -> Value {
         Tongue::Chat { created } => openai::chat_whole(said, ask.model, &ask.model_name, usage, *created),
         Tongue::Completions { created } => legacy::whole(said, ask, usage, *created),
         Tongue::Responses(responding) => openai::responses_whole(said, &responding.shape, usage),
+        Tongue::Converse => bedrock::whole(said, usage),
+        Tongue::Invoke => anthropic::whole(said, &ask.model_name, usage),
+        Tongue::Gemini(manner) => gemini::whole(said, &ask.model_name, usage, *manner),
     }
 }
 
@@ -152,8 +182,12 @@ fn stop_of(
         Fault::ErrorAfter { events } => {
             (*events, Stop::Say(error(call.maker, said, tongue, stream, *events)))
         }
+        Fault::BadCrc { events } if stream && call.maker == Maker::Aws => {
+            (*events, Stop::Say(bedrock::broken()))
+        }
         // They struck already, or change nothing here.
-        Fault::RateLimited { .. }
+        Fault::BadCrc { .. }
+        | Fault::RateLimited { .. }
         | Fault::ExceedsLimitAlone
         | Fault::ServerError
         | Fault::Unavailable
@@ -206,7 +240,9 @@ fn error(maker: Maker, said: &Said, tongue: &Tongue, stream: bool, sequence: u64
     }
     match tongue {
         Tongue::Messages => anthropic::error_event(&refusal),
+        Tongue::Converse | Tongue::Invoke => bedrock::error_event(&refusal),
         Tongue::Chat { .. } | Tongue::Completions { .. } => openai::chat_error_event(&refusal),
+        Tongue::Gemini(manner) => gemini::error_event(&refusal, *manner, sequence),
         Tongue::Responses(_) if sequence == 0 => openai::responses_error_event(&refusal, sequence),
         Tongue::Responses(responding) => {
             openai::responses_failed_event(&said.id, &responding.shape, &refusal, sequence)

@@ -104,6 +104,12 @@ pub enum Fault {
         /// Bytes of the body that are read before.
         after_bytes: usize,
     },
+    /// After so many events a frame whose check sum is wrong, then a clean end. Only AWS's streams have
+    /// check sums; others are not struck.
+    BadCrc {
+        /// Events already sent.
+        events: u64,
+    },
     /// The body is read this slowly; then all goes well.
     SlowRead {
         /// Bytes a second of real time.

@@ -1,10 +1,13 @@
 //! The calls that produce an answer: read, look up, admit, answer, bill.
 
 use super::{
-    answer::{Answer as Said, fresh_id},
+    answer::{Answer as Said, End, fresh_id},
     anthropic::{self, Ground},
+    bedrock::{self, Deed},
     deliver::{self, Given, Responding, Tongue},
     fault::Fault,
+    form,
+    gemini::{self, Manner},
     handler::{Answer, Call},
     json::Json,
     models::Maker,
@@ -94,6 +97,19 @@ fn understand(call: &Call) -> Result<(Ask, Tongue), Refusal> {
     let ground =
         Ground { account: &call.account, directives: &directives, tool_rounds: call.core.config.tool_rounds };
     let created = unix_seconds();
+    match bedrock::route(&call.path) {
+        Some((model, Deed::Converse { stream })) => {
+            return Ok((bedrock::ask(&model, &body, ground, stream)?, Tongue::Converse));
+        }
+        Some((model, Deed::Invoke { stream })) => {
+            return Ok((bedrock::invoke_ask(&model, &body, ground, stream)?, Tongue::Invoke));
+        }
+        Some((_, Deed::Count | Deed::Embed)) | None => {}
+    }
+    if let Some((model, name)) = gemini::route(&call.path) {
+        let ask = gemini::ask(model, &body, ground, name == "streamGenerateContent")?;
+        return Ok((ask, Tongue::Gemini(Manner::of(model, &call.query, &body))));
+    }
     match call.path.as_str() {
         "/v1/messages" => Ok((anthropic::ask(&body, ground)?, Tongue::Messages)),
         "/v1/chat/completions" => Ok((openai::chat_ask(&body, ground)?, Tongue::Chat { created })),
@@ -150,14 +166,18 @@ fn say(call: &Call, ask: &Ask) -> Said {
     } else {
         let (id, config) = (fresh_id(), &call.core.config);
         let seed = if config.varied { config.seed ^ super::prompt::hash_of(&[&id]) } else { config.seed };
-        Said::to(ask, seed, id)
+        let said = Said::to(ask, seed, id);
+        match form::wanted(&call.body).filter(|_| said.calls.is_empty()) {
+            Some(text) => Said { text, end: End::Done, ..said },
+            None => said,
+        }
     }
 }
 
-/// Anthropic's thought stands in the answer; only OpenAI reports it apart.
+/// Anthropic's thought stands in the answer; the others report it apart.
 fn reasoning(call: &Call, said: &Said) -> u64 {
     match call.maker {
-        Maker::Anthropic => 0,
-        Maker::OpenAi => said.thinking_tokens(),
+        Maker::Anthropic | Maker::Aws => 0,
+        Maker::OpenAi | Maker::Google => said.thinking_tokens(),
     }
 }

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     answer::fresh_id,
-    control,
+    bedrock, control,
     core::{Core, put},
     fault::Fault,
-    generate,
+    gemini, generate,
     json::Json,
     line::{Cut, Line},
     log::Visit,
@@ -43,6 +43,7 @@ pub(super) struct Call {
     pub(super) maker: Maker,
     pub(super) method: Method,
     pub(super) path: String,
+    pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) request_id: String,
@@ -57,15 +58,25 @@ pub(super) async fn handle(
     line: Arc<Line>,
     request: Request<Incoming>,
 ) -> Result<Answer, BodyError> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
+    let query = head.uri.query().unwrap_or("").to_owned();
     if path == "/health" || path.starts_with("/_sim/") {
         return Ok(control::answer(&core, &head.method, &path, body).await);
     }
     let maker = maker_of(&path, &head.headers);
-    let key = credential(&head.headers);
+    if maker == Maker::Aws
+        && let Some(host) = head.uri.authority()
+    {
+        // HTTP/2 says it elsewhere, and it is signed.
+        let host = host.to_string();
+        put(&mut head.headers, "host", &host);
+    }
+    let key = credential(&head.headers, &query);
     let account = core.account(&key).cloned();
-    let generating = head.method == Method::POST && GENERATING.contains(&path.as_str());
+    let generates =
+        GENERATING.contains(&path.as_str()) || gemini::generates(&path) || bedrock::generates(&path);
+    let generating = head.method == Method::POST && generates;
     let request_id = format!("req_{}", fresh_id());
     let visit = core.log.begin(seen(&head, key, account.as_ref(), &request_id), generating);
     let Some(account) = account else {
@@ -96,6 +107,7 @@ pub(super) async fn handle(
         maker,
         method: head.method,
         path,
+        query,
         headers: head.headers,
         body: Bytes::new(),
         request_id,
@@ -107,6 +119,11 @@ pub(super) async fn handle(
         Err(Unread::Refused(refusal)) => return Ok(call.refuse(&refusal)),
         Err(Unread::Broken) => return Err(BodyError::UploadBroken),
     }
+    if maker == Maker::Aws
+        && let Err(refusal) = bedrock::verify(&call, clock::unix_now())
+    {
+        return Ok(call.refuse(&refusal));
+    }
     call.before_header().await?;
     if let Some(refusal) = call.fault.as_ref().and_then(|fault| Refusal::of_fault(fault, maker, "")) {
         return Ok(call.refuse_as_scripted(&refusal));
@@ -114,7 +131,15 @@ pub(super) async fn handle(
     if let Some(Fault::HtmlPage { status }) = call.fault {
         return Ok(call.html(status));
     }
-    if generating { generate::answer(call).await } else { Ok(small::answer(call)) }
+    if generating {
+        generate::answer(call).await
+    } else if maker == Maker::Aws {
+        Ok(bedrock::aside(call))
+    } else if maker == Maker::Google {
+        Ok(gemini::aside(call))
+    } else {
+        Ok(small::answer(call))
+    }
 }
 
 impl Call {
@@ -158,6 +183,7 @@ impl Call {
             | Fault::TruncateAfter { .. }
             | Fault::ErrorFirst
             | Fault::ErrorAfter { .. }
+            | Fault::BadCrc { .. }
             | Fault::EarlyAnswer { .. }
             | Fault::SlowRead { .. }
             | Fault::SetCookie
@@ -294,7 +320,7 @@ fn seen(
     request_id: &str,
 ) -> SeenRequest {
     let mut headers = head.headers.clone();
-    for name in ["authorization", "x-api-key"] {
+    for name in ["authorization", "x-api-key", "x-goog-api-key"] {
         if let Some(value) = headers.get_mut(name) {
             value.set_sensitive(true);
         }
@@ -326,17 +352,23 @@ fn seen(
 
 /// The dialect's maker: by path, and where both have the path by Anthropic's version header.
 fn maker_of(path: &str, headers: &HeaderMap) -> Maker {
-    if path.starts_with("/v1/messages") || headers.contains_key("anthropic-version") {
+    if bedrock::is_here(path) {
+        Maker::Aws
+    } else if gemini::is_here(path) {
+        Maker::Google
+    } else if path.starts_with("/v1/messages") || headers.contains_key("anthropic-version") {
         Maker::Anthropic
     } else {
         Maker::OpenAi
     }
 }
 
-fn credential(headers: &HeaderMap) -> String {
+fn credential(headers: &HeaderMap, query: &str) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = || text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    text("x-api-key").or_else(bearer).unwrap_or("").to_owned()
+    let aws = || text("authorization").and_then(bedrock::access_key);
+    let google = || text("x-goog-api-key").or_else(|| gemini::key_of(query));
+    text("x-api-key").or_else(bearer).or_else(aws).or_else(google).unwrap_or("").to_owned()
 }
 
 fn identify(headers: &mut HeaderMap, maker: Maker, request_id: &str, account: Option<&Account>) {
@@ -356,6 +388,8 @@ fn identify(headers: &mut HeaderMap, maker: Maker, request_id: &str, account: Op
                 put(headers, "openai-project", &account.workspace);
             }
         }
+        Maker::Aws => put(headers, "x-amzn-requestid", request_id),
+        Maker::Google => put(headers, "server-timing", "gfet4t7; dur=1"),
     }
 }
 
@@ -366,9 +400,12 @@ fn refuse(
     account: Option<&Account>,
     refusal: &Refusal,
 ) -> Answer {
-    let mut answer = json(refusal.status(), &refusal.body(maker, request_id));
+    let mut answer = json(refusal.status(maker), &refusal.body(maker, request_id));
     identify(answer.headers_mut(), maker, request_id, account);
-    answer.headers_mut().extend(refusal.own_headers());
+    answer.headers_mut().extend(refusal.own_headers(maker));
+    if maker == Maker::Aws {
+        put(answer.headers_mut(), "x-amzn-errortype", bedrock::error_type(refusal));
+    }
     visit.note(|seen| seen.status = answer.status().as_u16());
     answer
 }

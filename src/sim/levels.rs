@@ -102,6 +102,8 @@ impl Provider {
                 openai(&OPENAI_REQUESTS, requests, told, headers);
                 openai(&OPENAI_TOKENS, input, told, headers);
             }
+            // They tell nothing (providers, 3).
+            Maker::Aws | Maker::Google => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A provider that never bills, and agents to drive it.
 //!
-//! It owns an HTTP server that answers like Anthropic and OpenAI, by their published rules: prompt
+//! It owns an HTTP server that answers like Anthropic, OpenAI, Google and AWS, by their published rules: prompt
 //! caches, limits, usage, streams, errors; and it fails on command in every way they are known to
 //! fail. It keeps a record of what it saw, which is what a gateway's claims are held against.
 //!
@@ -23,13 +23,16 @@
 pub mod agents;
 mod answer;
 mod anthropic;
+mod bedrock;
 mod cache;
 mod control;
 mod core;
 mod deliver;
 mod door;
 mod fault;
+mod form;
 mod frame;
+mod gemini;
 mod generate;
 mod handler;
 mod json;
@@ -55,6 +58,7 @@ mod wants;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+pub use bedrock::aws_secret;
 pub use cache::{Chain, Keeping, Look, Position, Ttl};
 pub use door::Door;
 pub use fault::{Fault, RetryHint, Rule};

@@ -16,6 +16,8 @@ pub const fn tokens(bytes: usize) -> u64 {
 pub(super) enum Maker {
     Anthropic,
     OpenAi,
+    Aws,
+    Google,
 }
 
 /// How prompts of a model are cached.
@@ -126,6 +128,29 @@ const fn gpt(id: &'static str, cache: CacheRule, long_above: u64, price: [u64; 5
     }
 }
 
+/// A model at AWS, by its id there without a version.
+const fn aws(id: &'static str, min: u64, price: [u64; 5]) -> Model {
+    let [input, read, write_short, write_long, output] = price;
+    Model {
+        id,
+        maker: Maker::Aws,
+        class: id,
+        cache: CacheRule::Marked { min },
+        price: Price { input, read, write_short, write_long, output, long_above: NEVER },
+    }
+}
+
+const fn gemini(id: &'static str, long_above: u64, price: [u64; 3]) -> Model {
+    let [input, read, output] = price;
+    Model {
+        id,
+        maker: Maker::Google,
+        class: id,
+        cache: CacheRule::Stepped,
+        price: Price { input, read, write_short: input, write_long: input, output, long_above },
+    }
+}
+
 /// $ per million tokens in thousandths: input, cache read, short write, long write, output.
 const MODELS: &[Model] = &[
     claude("claude-sonnet-4-6", "sonnet-4", 1_024, [3_000, 300, 3_750, 6_000, 15_000]),
@@ -142,6 +167,17 @@ const MODELS: &[Model] = &[
     gpt("gpt-5.3-codex", CacheRule::Stepped, NEVER, [1_750, 175, 1_750, 1_750, 14_000]),
     gpt("gpt-5-mini", CacheRule::Stepped, NEVER, [250, 25, 250, 250, 2_000]),
     gpt("text-embedding-3-small", CacheRule::Stepped, NEVER, [20, 20, 20, 20, 0]),
+    aws("us.anthropic.claude-sonnet-4-6", 1_024, [3_300, 330, 4_125, 6_600, 16_500]),
+    aws("us.anthropic.claude-haiku-4-5", 4_096, [1_100, 110, 1_375, 2_200, 5_500]),
+    aws("anthropic.claude-opus-5-5", 512, [4_000, 200, 5_000, 8_000, 20_000]),
+    aws("us.amazon.nova-pro", 1_024, [800, 200, 800, 800, 3_200]),
+    aws("amazon.titan-embed-text", NEVER, [20, 20, 20, 20, 0]),
+    aws("cohere.embed-english", NEVER, [100, 100, 100, 100, 0]),
+    gemini("gemini-3.1-pro-preview", 200_000, [2_000, 200, 12_000]),
+    gemini("gemini-3.8-flash", NEVER, [750, 75, 3_750]),
+    gemini("gemini-2.5-pro", 200_000, [1_250, 125, 10_000]),
+    gemini("gemini-2.5-flash", NEVER, [300, 30, 2_500]),
+    gemini("gemini-embedding-001", NEVER, [150, 150, 0]),
 ];
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ impl Default for SimConfig {
 /// One upstream key and what stands behind it.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// What a request presents as `x-api-key` or `Authorization: Bearer`.
+    /// What a request presents as `x-api-key` or `Authorization: Bearer`; the access key id of a request
+    /// that is signed for AWS (its secret: [`aws_secret`](super::aws_secret)).
     pub key: String,
     /// The rate domain: `anthropic-organization-id`, `openai-organization`.
     pub organization: String,

@@ -127,9 +127,9 @@ impl Provider {
         }
         let look = self.caches[domain].look(chain, model.cache, now);
         let counted = match model.maker {
-            // Cache reads do not count (providers, 1.3).
-            Maker::Anthropic => look.usage.total_input() - look.usage.cached_read,
-            Maker::OpenAi => look.usage.total_input(),
+            // Cache reads do not count (providers, 1.3 and 3).
+            Maker::Anthropic | Maker::Aws => look.usage.total_input() - look.usage.cached_read,
+            Maker::OpenAi | Maker::Google => look.usage.total_input(),
         };
         if let Some(limits) = self.limits_of(account, model, now) {
             limits.admit(counted, now)?;
@@ -149,8 +149,9 @@ impl Provider {
     /// Takes output from its limit, as it is produced.
     pub fn produced(&mut self, account: usize, model: &Model, tokens: u64, now: Moment) {
         if let Some(limits) = self.limits_of(account, model, now) {
-            // OpenAI has one bucket for all tokens.
-            let bucket = if model.maker == Maker::OpenAi { &mut limits.input } else { &mut limits.output };
+            // OpenAI and AWS have one bucket for all tokens.
+            let one = matches!(model.maker, Maker::OpenAi | Maker::Aws);
+            let bucket = if one { &mut limits.input } else { &mut limits.output };
             bucket.take(tokens, now);
         }
     }
@@ -225,8 +226,9 @@ impl Provider {
 impl Place {
     const fn domain(&self, model: &Model) -> usize {
         match model.maker {
-            Maker::Anthropic => self.workspace,
-            Maker::OpenAi => self.organization_cache,
+            // Google's is the project's.
+            Maker::Anthropic | Maker::Google => self.workspace,
+            Maker::OpenAi | Maker::Aws => self.organization_cache,
         }
     }
 }

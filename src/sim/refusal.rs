@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
+    bedrock,
     fault::{Fault, RetryHint},
+    gemini,
     limits::{Refused, seconds_up},
     models::Maker,
 };
@@ -175,7 +177,8 @@ impl Refusal {
             | Fault::Gzip
             | Fault::GoAway
             | Fault::GoAwayAfter
-            | Fault::RefusedStream => return None,
+            | Fault::RefusedStream
+            | Fault::BadCrc { .. } => return None,
         })
     }
 
@@ -198,7 +201,24 @@ impl Refusal {
             Maker::OpenAi => json!({"error": {
                 "message": self.message, "type": self.openai_kind, "param": self.param, "code": self.code,
             }}),
+            Maker::Aws => bedrock::error_body(self),
+            Maker::Google => gemini::error_body(self),
         }
+    }
+
+    /// Google calls a wrong key an invalid argument.
+    pub(super) const fn google_status(&self) -> u16 {
+        if self.status == 401 { 400 } else { self.status }
+    }
+
+    /// For how long to stay away, if it says so.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        let said = |wanted: &str| {
+            self.headers.iter().find(|(name, _)| *name == wanted).and_then(|(_, value)| value.parse().ok())
+        };
+        said("retry-after-ms")
+            .map(Duration::from_millis)
+            .or_else(|| said("retry-after").map(Duration::from_secs))
     }
 
     fn anthropic_kind(&self) -> &'static str {
@@ -217,13 +237,20 @@ impl Refusal {
         }
     }
 
-    pub(super) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    pub(super) fn status(&self, maker: Maker) -> StatusCode {
+        let status = match maker {
+            Maker::Aws => bedrock::status(self),
+            Maker::Google => self.google_status(),
+            Maker::Anthropic | Maker::OpenAi => self.status,
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Its own headers, checked.
-    pub(super) fn own_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        self.headers.iter().filter_map(|(name, value)| {
+    pub(super) fn own_headers(&self, maker: Maker) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let silent = matches!(maker, Maker::Aws | Maker::Google);
+        let said = move |name: &str| !silent || !name.starts_with("retry-after");
+        self.headers.iter().filter(move |(name, _)| said(name)).filter_map(|(name, value)| {
             Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
         })
     }

@@ -93,7 +93,7 @@ fn embed_input(call: &Call) -> Result<(&'static models::Model, Vec<String>), Ref
     Ok((model, inputs))
 }
 
-fn vector(text: &str) -> Vec<f64> {
+pub(super) fn vector(text: &str) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(super::prompt::hash_of(&[text]));
     (0..DIMENSIONS).map(|_| rng.f64() * 2.0 - 1.0).collect()
 }
@@ -104,7 +104,7 @@ fn model_list(maker: Maker) -> Value {
     let last = all.last().map(|model| model["id"].clone());
     match maker {
         Maker::Anthropic => json!({"data": all, "has_more": false, "first_id": first, "last_id": last}),
-        Maker::OpenAi => json!({"object": "list", "data": all}),
+        Maker::OpenAi | Maker::Aws | Maker::Google => json!({"object": "list", "data": all}),
     }
 }
 
@@ -120,7 +120,9 @@ fn model_card(maker: Maker, id: &str) -> Value {
         Maker::Anthropic => {
             json!({"type": "model", "id": id, "display_name": id, "created_at": "2026-01-01T00:00:00Z"})
         }
-        Maker::OpenAi => json!({"id": id, "object": "model", "created": 1_767_225_600, "owned_by": "sim"}),
+        Maker::OpenAi | Maker::Aws | Maker::Google => {
+            json!({"id": id, "object": "model", "created": 1_767_225_600, "owned_by": "sim"})
+        }
     }
 }
 
@@ -135,7 +137,7 @@ fn upload(call: &Call) -> Value {
             });
             (id, body)
         }
-        Maker::OpenAi => {
+        Maker::OpenAi | Maker::Aws | Maker::Google => {
             let id = format!("file-{}", fresh_id());
             let body = json!({
                 "id": id, "object": "file", "bytes": size, "created_at": unix_seconds(),
@@ -161,7 +163,7 @@ fn file(call: &Call, id: &str) -> Result<Value, Refusal> {
     objects.remove(&call.scope(), id);
     Ok(match call.maker {
         Maker::Anthropic => json!({"id": id, "type": "file_deleted"}),
-        Maker::OpenAi => json!({"id": id, "object": "file", "deleted": true}),
+        Maker::OpenAi | Maker::Aws | Maker::Google => json!({"id": id, "object": "file", "deleted": true}),
     })
 }
 

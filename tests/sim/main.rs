@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, reason = "a test helper may stop the test")]
 
 mod answers;
+mod bedrock;
 mod faults;
+mod gemini;
 mod harness;
 mod rules;
 mod tls;

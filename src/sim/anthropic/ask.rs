@@ -28,12 +28,23 @@ pub(in crate::sim) struct Ground<'a> {
 
 /// Reads a request, or says what is wrong with it.
 pub(in crate::sim) fn ask(body: &Json, ground: Ground<'_>) -> Result<Ask, Refusal> {
-    let (model, model_name) = model_of(body)?;
+    let (model, name) = model_of(body)?;
+    let domain = hash_of(&["anthropic", &ground.account.organization, &ground.account.workspace, model.id]);
+    ask_of(body, (model, name), domain, body.is_true("stream"), ground)
+}
+
+/// The same where the model is said elsewhere, and the cache is another's.
+pub(in crate::sim) fn ask_of(
+    body: &Json,
+    (model, model_name): (&'static models::Model, String),
+    domain: u64,
+    stream: bool,
+    ground: Ground<'_>,
+) -> Result<Ask, Refusal> {
     let max_output = body
         .get("max_tokens")
         .and_then(Json::as_u64)
         .ok_or_else(|| Refusal::bad("max_tokens: Field required"))?;
-    let stream = body.is_true("stream");
     if max_output == 0 {
         check_prewarm(body, stream)?;
     }
@@ -41,7 +52,6 @@ pub(in crate::sim) fn ask(body: &Json, ground: Ground<'_>) -> Result<Ask, Refusa
     check_order(&blocks.marks())?;
     let (standing, last_text) = standing(body);
     let directives = ground.directives.clone().and_text(&last_text);
-    let domain = hash_of(&["anthropic", &ground.account.organization, &ground.account.workspace, model.id]);
     Ok(Ask {
         model,
         model_name,
@@ -58,8 +68,12 @@ pub(in crate::sim) fn ask(body: &Json, ground: Ground<'_>) -> Result<Ask, Refusa
 /// Input tokens of a `count_tokens` request.
 pub(in crate::sim) fn count(body: &Json) -> Result<(&'static models::Model, u64), Refusal> {
     let (model, _) = model_of(body)?;
-    let blocks = blocks_of(body)?;
-    Ok((model, blocks.chain(CacheRule::Marked { min: 0 }, 0, None).total))
+    Ok((model, total(body)?))
+}
+
+/// Input tokens of a request, whichever its model.
+pub(in crate::sim) fn total(body: &Json) -> Result<u64, Refusal> {
+    Ok(blocks_of(body)?.chain(CacheRule::Marked { min: 0 }, 0, None).total)
 }
 
 fn model_of(body: &Json) -> Result<(&'static models::Model, String), Refusal> {
@@ -138,7 +152,7 @@ fn mark_automatically(blocks: &mut Blocks, body: &Json) -> Result<(), Refusal> {
     }
 }
 
-fn check_order(marks: &[Ttl]) -> Result<(), Refusal> {
+pub(in crate::sim) fn check_order(marks: &[Ttl]) -> Result<(), Refusal> {
     let first_short = marks.iter().position(|ttl| *ttl == Ttl::FiveMinutes).unwrap_or(marks.len());
     if marks[first_short..].contains(&Ttl::Hour) {
         return Err(Refusal::bad(

@@ -3,7 +3,7 @@
 mod ask;
 mod wire;
 
-pub(super) use ask::{Ground, ask, count};
+pub(super) use ask::{Ground, ask, ask_of, check_order, count, total};
 pub(super) use wire::{error_event, stream, whole};
 
 #[cfg(test)]
