@@ -1,6 +1,6 @@
 //! Configuration from the outside: every file we ship, and every sentence a fault is told in.
 
-#![expect(clippy::expect_used, reason = "a test helper may stop the test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test helper may stop the test")]
 
 use std::{
     collections::BTreeSet,
@@ -20,6 +20,12 @@ mod faults;
 
 #[path = "conf/levels.rs"]
 mod levels;
+
+#[path = "conf/presets.rs"]
+mod presets;
+
+#[path = "conf/quirks.rs"]
+mod quirks;
 
 /// A machine that has these variables and 8 GiB.
 struct Lab(Vec<(String, String)>);
@@ -51,17 +57,23 @@ const URLS: &[(&str, &str)] = &[
 /// A folder with every file that `conf/warmkey.toml` names, and a machine to go with it.
 fn lab() -> (tempfile::TempDir, Lab) {
     let dir = tempfile::tempdir().expect("a folder");
-    for file in ["keys/anthropic-2", "openai-1", "tls/cert.pem", "tls/key.pem", "tls/ca.pem"] {
+    let files = ["keys/anthropic-2", "keys/aws", "keys/aws-session", "keys/entra", "openai-1"];
+    for file in files.into_iter().chain(["tls/cert.pem", "tls/key.pem", "tls/ca.pem"]) {
         let path = dir.path().join(file);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(path, format!("not-a-real-key-{}\n", file.replace('/', "-"))).expect("written");
     }
     fs::write(dir.path().join("my-prices.toml"), MY_PRICES).expect("written");
+    fs::copy("tests/data/service-account.json", dir.path().join("keys/google.json")).expect("copied");
+    let aws = dir.path().join("aws-credentials");
+    fs::write(&aws, "[work]\naws_access_key_id = A\naws_secret_access_key = not-a-real-key\n")
+        .expect("written");
     let mut lab = Lab(Vec::new());
     for name in VARIABLES {
         lab.0.push(((*name).to_owned(), format!("not-a-real-secret-{name}")));
     }
     lab.0.extend(URLS.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+    lab.0.push(("AWS_SHARED_CREDENTIALS_FILE".into(), aws.display().to_string()));
     lab.0.push(("CREDENTIALS_DIRECTORY".into(), dir.path().display().to_string()));
     (dir, lab)
 }
@@ -190,6 +202,7 @@ fn keys_of(table: &toml::Table, outer: &str, keys: &mut BTreeSet<String>) {
         let inner = match (path.as_str(), key.as_str()) {
             ("server.admin_token" | "caller.token" | "endpoint.key", _)
             | ("ledger.postgres" | "state.redis" | "alerts.webhook", _) => "secret",
+            (path, _) if path.starts_with("secret.") => "secret",
             ("organisation.limits" | "team.limits" | "caller.limits" | "session.limits", _) => "levels",
             (_, "budgets" | "session_budgets") => "budgets",
             (path, _) => path,
@@ -225,6 +238,11 @@ fn the_long_file_shows_defaults() {
     const GIVEN: &[&str] = &[
         "name",
         "dialect",
+        "preset",
+        "region",
+        "project",
+        "location",
+        "resource",
         "provider",
         "endpoints",
         "key",
@@ -290,7 +308,12 @@ fn the_watcher_is_told_of_every_file() {
         config.files.iter().filter_map(|file| file.strip_prefix(dir.path()).ok()).collect();
     files.sort();
     let wanted = [
+        "aws-credentials",
         "keys/anthropic-2",
+        "keys/aws",
+        "keys/aws-session",
+        "keys/entra",
+        "keys/google.json",
         "my-prices.toml",
         "openai-1",
         "tls/ca.pem",

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, io::Write, path::PathBuf, process::ExitCode};
 use crate::{
     config::{self, Config, Host},
     server::LiveReport,
+    upstream::{Credentials, ProviderParams},
 };
 
 #[derive(clap::Args, Debug)]
@@ -57,6 +58,9 @@ pub(super) fn run(
         writeln!(out, "note: {note}")?;
     }
     writeln!(out, "{name}: ok: {}", summary(&config))?;
+    for provider in &config.providers {
+        writeln!(out, "  {}", described(provider, &config))?;
+    }
     if !args.live {
         return Ok(ExitCode::SUCCESS);
     }
@@ -86,6 +90,31 @@ fn summary(config: &Config) -> String {
         text.push_str(&format!("; {} to be learned", counted(learned, "rate domain")));
     }
     text
+}
+
+/// `bedrock: bedrock at bedrock-runtime.eu-west-1.amazonaws.com; auth sigv4, the instance's AWS role`
+fn described(provider: &ProviderParams, config: &Config) -> String {
+    let speaks: Vec<&str> = provider.speaks.iter().map(|dialect| dialect.label()).collect();
+    let auth = match provider.credentials {
+        Credentials::Caller => "the caller's own credential".to_owned(),
+        Credentials::Gateway => {
+            let own = config.endpoints.iter().filter(|endpoint| endpoint.provider == provider.name);
+            let kinds: BTreeSet<&str> = own
+                .map(|endpoint| match (&endpoint.grant, &endpoint.key) {
+                    (Some(grant), _) => grant.label(),
+                    (None, Some(_)) => "a key",
+                    (None, None) => "no key",
+                })
+                .collect();
+            let kinds: Vec<&str> = kinds.into_iter().collect();
+            format!(
+                "auth {}, {}",
+                provider.auth.label(),
+                if kinds.is_empty() { "no endpoint".to_owned() } else { kinds.join(" or ") }
+            )
+        }
+    };
+    format!("{}: {} at {}{}; {auth}", provider.name, speaks.join(", "), provider.host, provider.base_path)
 }
 
 fn counted(n: usize, noun: &str) -> String {
@@ -121,7 +150,9 @@ mod tests {
         assert!(ok);
         assert_eq!(
             text,
-            "the built-in demo: ok: 2 providers, 16 endpoints, 2 models, 0 callers; 3 rate domains named\n"
+            "the built-in demo: ok: 2 providers, 16 endpoints, 2 models, 0 callers; 3 rate domains named\n\
+             \x20 anthropic: anthropic at 127.0.0.1; auth x-api-key, a key\n\
+             \x20 openai: openai-chat, openai-responses at 127.0.0.1; auth bearer, a key\n"
         );
     }
 

@@ -148,12 +148,11 @@ fn endpoints(
         let budgets = allowance::budgets(section, "budgets");
         let Some(endpoint) = target::endpoint(section, known) else { return };
         take_budgets(&mut levels.endpoints, &endpoint.name, budgets);
-        let digest = |endpoint: &EndpointParams| endpoint.key.as_ref().map(|key| key.digest());
         let twin = read.iter().find(|other| {
             other.provider == endpoint.provider
                 && other.region == endpoint.region
-                && endpoint.key.is_some()
-                && digest(other) == digest(&endpoint)
+                && endpoint.digest().is_some()
+                && other.digest() == endpoint.digest()
         });
         if let Some(twin) = twin {
             let what = format!("the same key as endpoint `{}`: one account, counted twice", twin.name);

@@ -15,11 +15,15 @@ mod scalar;
 mod value;
 
 mod allowance;
+mod auth;
 mod caller;
 mod ledger;
 mod level;
+mod place;
+mod preset;
 mod prices;
 mod provider;
+mod quirks;
 mod secret;
 mod server;
 mod sim;

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use super::{
-    read::{At, Section},
+    place::{base_url, region},
+    preset::{self, Preset},
+    quirks,
+    read::{At, Section, known_names},
     server::{millis, secs},
-    url::{self, BaseUrl},
 };
 use crate::{
-    types::{Family, NanoUsd},
+    dialect::OnLoss,
+    types::{Family, NanoUsd, ProviderDialect},
     upstream::{
         AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, HttpVersion, KeepAlive,
         LimitParams, Overload, PassRule, ProviderParams, RoutingMode, Timeouts,
@@ -36,16 +39,22 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
         let what = format!("`{}` is one of the gateway's own paths", name.value);
         provider.fault_at(name, &what, "give it another name, such as `anthropic`");
     }
-    let family = dialect(provider);
-    let own = family.unwrap_or(Family::Anthropic);
-    let url = base_url(provider, own, sim);
-    let health_path = health_path(provider);
-    let auth =
-        [("x-api-key", AuthScheme::XApiKey), ("bearer", AuthScheme::Bearer), ("api-key", AuthScheme::ApiKey)];
-    let usual_auth = match own {
-        Family::Anthropic => AuthScheme::XApiKey,
-        Family::OpenAi => AuthScheme::Bearer,
+    let preset = preset::read(provider);
+    let dialect = dialect(provider, preset.is_none());
+    let speaks = speaks(provider);
+    let usual = dialect.or(preset).unwrap_or_else(|| preset::of_dialect(Family::Anthropic));
+    let own = if dialect.is_none() && preset.is_none() {
+        speaks.first().copied().map_or(usual.family, family_of)
+    } else {
+        usual.family
     };
+    let preset = preset.unwrap_or_else(|| if own == usual.family { usual } else { preset::of_dialect(own) });
+    let url = base_url(provider, preset, own, sim);
+    let health_path = health_path(provider).or_else(|| preset.health_path.map(str::to_owned));
+    let quirks = provider.table("quirks", |quirks| quirks::read(quirks, (preset.quirks)()));
+    let auths = AuthScheme::ALL.map(|auth| (auth.label(), auth));
+    let auth = provider.choice("auth", preset.auth, &auths);
+    let region = region(provider, &url, auth);
     let credentials = provider.choice(
         "credentials",
         Credentials::Gateway,
@@ -57,13 +66,18 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
     let params = ProviderParams {
         name: name.as_ref().map_or("", |name| name.value.as_str()).into(),
         family: own,
+        speaks: if speaks.is_empty() { dialect.unwrap_or(preset).speaks.to_vec() } else { speaks },
+        inject_usage: provider.flag("inject_usage", own == Family::OpenAi && quirks.usage_option),
+        quirks,
+        on_loss: provider.choice("on_loss", OnLoss::default(), &ON_LOSS),
         tls: url.tls,
         host: url.host,
         port: url.port,
         base_path: url.base_path,
         address: provider.address("address"),
         ca_file: provider.existing_file("ca_file"),
-        auth: provider.choice("auth", usual_auth, &auth),
+        auth,
+        region,
         credentials,
         overload: provider.choice(
             "overload",
@@ -73,7 +87,7 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
         http: provider.choice("http", HttpVersion::Auto, &http),
         timeouts: provider.table("timeouts", timeouts),
         cooling: provider.table("cooling", cooling),
-        cache: provider.table("cache", |cache| cache_life(cache, own)),
+        cache: provider.table("cache", |cache| cache_life(cache, own, preset)),
         care: provider.table("care", |care| cache_care(care, own)),
         keep_alive: provider.table("keep_alive", |keep| keep_alive(keep, own, credentials)),
         routing: provider.choice(
@@ -81,59 +95,80 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
             RoutingMode::Cost,
             &[("cost", RoutingMode::Cost), ("pinned", RoutingMode::Pinned)],
         ),
-        limits: provider.table("limits", |limits| limits_of(limits, own)),
-        inject_usage: provider.flag("inject_usage", own == Family::OpenAi),
+        limits: provider.table("limits", |limits| limits_of(limits, own, preset)),
         passthrough: passthrough(provider),
         pass_unlisted: provider.choice("unlisted", false, &[("refuse", false), ("pass", true)]),
         health_path,
         health_every: provider.duration("health_every", secs(5), secs(1)..=secs(300)),
-        validate_keys: provider.flag("validate_keys", credentials == Credentials::Gateway),
+        validate_keys: provider
+            .flag("validate_keys", credentials == Credentials::Gateway && preset.lists_models),
         retry_budget_percent: provider.whole("retry_budget_percent", 20, 0..=100),
     };
-    (name.is_some() && family.is_some()).then_some(params)
+    check_signing(provider, &params);
+    let known = dialect.is_some() || provider.get_quietly("preset") || provider.get_quietly("speaks");
+    (name.is_some() && known).then_some(params)
 }
 
-fn dialect(provider: &Section<'_>) -> Option<Family> {
-    let choices = [Family::Anthropic, Family::OpenAi].map(|family| (family.label(), family));
-    if provider.get("dialect").is_none() {
-        provider.fault("dialect", "missing", "write `anthropic` or `openai`: what the host speaks");
+const ON_LOSS: [(&str, OnLoss); 3] =
+    [("refuse", OnLoss::Refuse), ("drop-hints", OnLoss::DropHints), ("drop", OnLoss::Drop)];
+
+/// `dialect = "..."`: like its maker's preset.
+fn dialect(provider: &Section<'_>, needed: bool) -> Option<&'static Preset> {
+    let claude = ProviderDialect::BedrockClaude.label();
+    let named = |name: &str| preset::PRESETS.iter().find(|preset| preset.name == name);
+    let [anthropic, openai, gemini, bedrock] =
+        Family::ALL.map(|family| (family.label(), Some(preset::of_dialect(family))));
+    if needed && !provider.get_quietly("dialect") && !provider.get_quietly("speaks") {
+        let remedy = "write what the host speaks, such as `anthropic` or `openai`; or its `preset`";
+        if !provider.get_quietly("preset") {
+            provider.fault("dialect", "missing", remedy);
+        }
     }
-    provider.choose("dialect", &choices)
+    provider.choose("dialect", &[anthropic, openai, gemini, bedrock, (claude, named(claude))]).flatten()
 }
 
-fn base_url(provider: &Section<'_>, family: Family, sim: Option<SocketAddr>) -> BaseUrl {
-    let host = match family {
-        Family::Anthropic => "api.anthropic.com",
-        Family::OpenAi => "api.openai.com",
-    };
-    let usual = BaseUrl { tls: true, host: host.into(), port: 443, base_path: String::new() };
-    let Some(text) = provider.text("base_url") else { return usual };
-    if text.value == "sim" {
-        let Some(sim) = sim else {
-            provider.fault_at(&text, "there is no simulated provider in this file", "add a `[sim]` section");
-            return usual;
-        };
-        return BaseUrl {
-            tls: false,
-            host: sim.ip().to_string(),
-            port: sim.port(),
-            base_path: String::new(),
-        };
-    }
-    match url::parse(&text.value) {
-        Ok(url) => {
-            let near = matches!(url.host.as_str(), "localhost" | "127.0.0.1" | "::1");
-            if !url.tls && !near {
-                let what = format!("keys and prompts travel to `{}` in the clear", url.host);
-                provider.note_at(&text, &what, "use `https://` unless you trust every wire between");
+/// `speaks = ["openai-chat", ...]`, where the host speaks more or less than its preset says.
+fn speaks(provider: &Section<'_>) -> Vec<ProviderDialect> {
+    let mut spoken = Vec::new();
+    for name in provider.texts("speaks").unwrap_or_default() {
+        match ProviderDialect::ALL.into_iter().find(|dialect| dialect.label() == name.value) {
+            Some(dialect) if spoken.contains(&dialect) => {
+                provider.fault_at(&name, &format!("`{}` stands there already", name.value), "remove it");
             }
-            url
+            Some(dialect) => spoken.push(dialect),
+            None => {
+                let labels = ProviderDialect::ALL.map(ProviderDialect::label);
+                let remedy = known_names(&name.value, labels.into_iter());
+                let what = format!("unknown dialect `{}`", name.value.escape_debug());
+                provider.fault_at(&name, &what, &remedy);
+            }
         }
-        Err(why) => {
-            // Not quoted: a pasted URL may hold a password.
-            provider.fault_at(&text, &format!("not a base URL: {why}"), &format!("write `https://{host}`"));
-            usual
-        }
+    }
+    spoken
+}
+
+fn family_of(dialect: ProviderDialect) -> Family {
+    match dialect {
+        ProviderDialect::Anthropic => Family::Anthropic,
+        ProviderDialect::OpenAiChat | ProviderDialect::OpenAiResponses => Family::OpenAi,
+        ProviderDialect::Gemini => Family::Gemini,
+        ProviderDialect::Bedrock | ProviderDialect::BedrockClaude => Family::Bedrock,
+    }
+}
+
+/// What signatures make impossible: somebody else's, and bodies that are not read whole.
+fn check_signing(provider: &Section<'_>, params: &ProviderParams) {
+    if params.auth != AuthScheme::SigV4 {
+        return;
+    }
+    if params.credentials == Credentials::Caller {
+        let what = "a caller's signature is for the host that it called, and that is not the provider";
+        provider.fault("credentials", what, "write `\"gateway\"`, and keys at the endpoints");
+    }
+    let writes = |rule: &&PassRule| ["POST", "PUT", "PATCH"].iter().any(|method| rule.is_for(method));
+    if params.passthrough.iter().any(|rule| writes(&rule)) {
+        let what = "bodies pass through unread, and a signature covers the body";
+        provider.fault("passthrough", what, "name methods without a body, such as `GET`");
     }
 }
 
@@ -186,23 +221,19 @@ fn cooling(cooling: &Section<'_>) -> Cooling {
     read
 }
 
-fn cache_life(cache: &Section<'_>, family: Family) -> CacheLife {
+fn cache_life(cache: &Section<'_>, family: Family, preset: &Preset) -> CacheLife {
     // providers: Anthropic 1.1 (5 m, 1 h), OpenAI 2.1 (30 m, retention 24 h).
     let (short, long) = match family {
-        Family::Anthropic => (secs(300), secs(3600)),
-        Family::OpenAi => (secs(1800), secs(24 * 3600)),
+        Family::Anthropic | Family::Bedrock => (secs(300), secs(3600)),
+        Family::OpenAi | Family::Gemini => (secs(1800), secs(24 * 3600)),
     };
     let range = millis(100)..=secs(7 * 24 * 3600);
-    let usual = match family {
-        Family::Anthropic => CacheRule::Marked,
-        Family::OpenAi => CacheRule::Anywhere,
-    };
     let rules =
         [("marked", CacheRule::Marked), ("anywhere", CacheRule::Anywhere), ("never", CacheRule::Never)];
     let read = CacheLife {
-        rule: cache.choice("rule", usual, &rules),
-        min_tokens: cache.whole("min_tokens", 1_024, 0..=1_000_000),
-        short: cache.duration("short", short, range.clone()),
+        rule: cache.choice("rule", preset.cache, &rules),
+        min_tokens: cache.whole("min_tokens", preset.min_tokens.unwrap_or(1_024), 0..=1_000_000),
+        short: cache.duration("short", preset.short.unwrap_or(short), range.clone()),
         long: cache.duration("long", long, range),
     };
     if read.short > read.long {
@@ -248,11 +279,12 @@ fn keep_alive(keep: &Section<'_>, family: Family, credentials: Credentials) -> K
     read
 }
 
-fn limits_of(limits: &Section<'_>, family: Family) -> LimitParams {
+fn limits_of(limits: &Section<'_>, family: Family, preset: &Preset) -> LimitParams {
     let d = LimitParams::usual(family);
+    let count = preset.cached_reads_count.unwrap_or(d.cached_reads_count);
     LimitParams {
         window: limits.duration("window", d.window, millis(100)..=secs(3600)),
-        cached_reads_count: limits.flag("cached_reads_count", d.cached_reads_count),
+        cached_reads_count: limits.flag("cached_reads_count", count),
         max_waiting: limits.whole("max_waiting", d.max_waiting, 0..=100_000),
         max_waiting_bytes: limits.size("max_waiting_bytes", d.max_waiting_bytes, 0..=1 << 40),
     }

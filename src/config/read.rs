@@ -174,6 +174,11 @@ impl<'t> Section<'t> {
         self.table?.get(key)
     }
 
+    /// Whether `key` is written, without making it known.
+    pub(super) fn get_quietly(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.get(key).is_some())
+    }
+
     /// A value of `key` that stands at `span`.
     pub(super) fn at<T>(&self, key: &str, span: Range<usize>, value: T) -> At<T> {
         At { value, span, path: join(&self.path, key) }

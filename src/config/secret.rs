@@ -12,7 +12,10 @@ const FORMS: &str = "write `{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ cre
 /// No key or token of any provider comes near this; a larger file is the wrong file.
 const MAX_SECRET: u64 = 64 * 1024;
 
-impl Section<'_> {
+/// Whether a text can be what it is needed for; says so where it cannot.
+type Usable<'t> = fn(&Section<'t>, &At<()>, &str, &str) -> Option<At<Secret>>;
+
+impl<'t> Section<'t> {
     /// A secret, if there is one.
     pub(super) fn secret(&self, key: &'static str) -> Option<At<Secret>> {
         self.secret_or(key, &[])
@@ -20,6 +23,17 @@ impl Section<'_> {
 
     /// The same; texts in `public` open nothing real, and may stand in the file without a note.
     pub(super) fn secret_or(&self, key: &'static str, public: &[&str]) -> Option<At<Secret>> {
+        self.kept(key, public, Self::usable)
+    }
+
+    /// A secret of many lines, such as a JSON file that holds a key.
+    pub(super) fn document(&self, key: &'static str) -> Option<At<Secret>> {
+        self.kept(key, &[], |_, at, text, _| {
+            Some(At { value: Secret::new(text.to_owned()), span: at.span.clone(), path: at.path.clone() })
+        })
+    }
+
+    fn kept(&self, key: &'static str, public: &[&str], usable: Usable<'t>) -> Option<At<Secret>> {
         let value = self.get(key)?;
         let at = self.at(key, value.span(), ());
         if let Some(text) = value.get_ref().as_str() {
@@ -27,7 +41,7 @@ impl Section<'_> {
                 let what = "the secret itself stands in the file";
                 self.note_at(&at, what, &FORMS.replacen("write", "keep it outside:", 1));
             }
-            return self.usable(&at, text, "the text");
+            return usable(self, &at, text, "the text");
         }
         if !value.get_ref().is_table() {
             self.wrong_type(key, value, "a secret's place", FORMS);
@@ -36,12 +50,12 @@ impl Section<'_> {
         self.table_of("secret", key, |place| {
             let sources = [place.text("env"), place.text("file"), place.text("credential")];
             match sources {
-                [Some(name), None, None] => self.in_env(&at, &name.value),
+                [Some(name), None, None] => self.in_env(&at, &name.value, usable),
                 [None, Some(path), None] => {
                     let path = self.reader().beside(&path.value);
-                    self.in_file(&at, &path)
+                    self.in_file(&at, &path, usable)
                 }
-                [None, None, Some(name)] => self.in_credential(&at, &name.value),
+                [None, None, Some(name)] => self.in_credential(&at, &name.value, usable),
                 // A misspelt or mistyped place is reported by itself.
                 [None, None, None] if !place.is_empty() => None,
                 [_, _, _] => {
@@ -52,16 +66,16 @@ impl Section<'_> {
         })
     }
 
-    fn in_env(&self, at: &At<()>, name: &str) -> Option<At<Secret>> {
+    fn in_env(&self, at: &At<()>, name: &str, usable: Usable<'t>) -> Option<At<Secret>> {
         let Some(text) = self.reader().host.var(name) else {
             let what = format!("environment variable `{name}` is not set");
             self.fault_at(at, &what, &format!("set it (`export {name}=...`), or name another place"));
             return None;
         };
-        self.usable(at, &text, &format!("environment variable `{name}`"))
+        usable(self, at, &text, &format!("environment variable `{name}`"))
     }
 
-    fn in_credential(&self, at: &At<()>, name: &str) -> Option<At<Secret>> {
+    fn in_credential(&self, at: &At<()>, name: &str, usable: Usable<'t>) -> Option<At<Secret>> {
         if name.contains(['/', '\\']) || name.starts_with('.') {
             self.fault_at(at, &format!("`{name}` is not a credential's name"), "write the name alone");
             return None;
@@ -74,10 +88,10 @@ impl Section<'_> {
             );
             return None;
         };
-        self.in_file(at, &Path::new(&folder).join(name))
+        self.in_file(at, &Path::new(&folder).join(name), usable)
     }
 
-    fn in_file(&self, at: &At<()>, path: &Path) -> Option<At<Secret>> {
+    fn in_file(&self, at: &At<()>, path: &Path, usable: Usable<'t>) -> Option<At<Secret>> {
         self.reader().depends_on(path.to_owned());
         let text = match fs::metadata(path) {
             Ok(meta) if meta.len() > MAX_SECRET => Err("it is too large for a secret".to_owned()),
@@ -85,7 +99,7 @@ impl Section<'_> {
             Err(error) => Err(error.to_string()),
         };
         match text {
-            Ok(text) => self.usable(at, &text, &format!("`{}`", path.display())),
+            Ok(text) => usable(self, at, &text, &format!("`{}`", path.display())),
             Err(why) => {
                 let what = format!("cannot read `{}`: {why}", path.display());
                 self.fault_at(at, &what, "name a file that the gateway's user may read");

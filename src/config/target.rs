@@ -1,9 +1,14 @@
 //! `[[endpoint]]` and `[[model]]`: what there is to choose from, and what callers call it.
 
-use super::read::{At, Section, did_you_mean, known_names, listed, nearest};
+use super::{
+    auth,
+    read::{At, Section, did_you_mean, known_names, listed, nearest},
+};
 use crate::{
     types::{DomainName, EndpointName, Family},
-    upstream::{self, Credentials, EndpointParams, LimitsGiven, ModelParams, ProviderParams},
+    upstream::{
+        self, AuthScheme, Credentials, EndpointParams, Grant, LimitsGiven, ModelParams, ProviderParams,
+    },
 };
 
 /// What was read so far; the names of faulty ones are known too, so that one fault is not two.
@@ -42,7 +47,7 @@ pub(super) fn endpoint(section: &Section<'_>, known: &Known<'_>) -> Option<Endpo
     let name =
         section.required_name("name", "give it a name, such as `team-a`: placement hashes it, so keep it");
     let provider = section.required("provider", "name one of the `[[provider]]`s");
-    let key = section.secret_or("key", &known.sim_keys);
+    let key = auth::key(section, &known.sim_keys);
     let rate_domain = either(section, "rate_domain", "organization");
     let cache_domain = either(section, "cache_domain", "workspace");
     let region = section.name("region").map(|region| region.value);
@@ -53,12 +58,18 @@ pub(super) fn endpoint(section: &Section<'_>, known: &Known<'_>) -> Option<Endpo
         return None;
     }
     if let Some(params) = known.provider(&provider.value) {
-        check_key(section, params, key.is_some());
+        check_key(section, params, key.as_ref());
     }
+    let (key, grant) = match key {
+        Some(auth::Key::Secret(key)) => (Some(key), None),
+        Some(auth::Key::Grant(grant)) => (None, Some(grant)),
+        None => (None, None),
+    };
     Some(EndpointParams {
         name: name.value.into(),
         provider: provider.value.into(),
-        key: key.map(|key| key.value),
+        key,
+        grant,
         rate_domain,
         cache_domain,
         region,
@@ -86,24 +97,79 @@ fn limits_given(limits: &Section<'_>) -> LimitsGiven {
     read
 }
 
-fn check_key(section: &Section<'_>, provider: &ProviderParams, has_key: bool) {
-    let hosted = matches!(provider.host.as_str(), "api.anthropic.com" | "api.openai.com");
+fn check_key(section: &Section<'_>, provider: &ProviderParams, key: Option<&auth::Key>) {
     let is_written = section.get("key").is_some();
-    match provider.credentials {
-        Credentials::Caller if is_written => section.fault(
-            "key",
+    let fault = |what: &str, remedy: &str| section.fault("key", what, remedy);
+    match (provider.credentials, key) {
+        (Credentials::Caller, _) if is_written => fault(
             &format!(
                 "provider `{}` uses the caller's own credential, so this key is never sent",
                 provider.name
             ),
             "remove the key, or write `credentials = \"gateway\"` at the provider",
         ),
-        Credentials::Gateway if hosted && !has_key && !is_written => section.fault(
-            "key",
-            &format!("missing, and `{}` answers nobody without one", provider.host),
-            "write `key = { env = \"NAME\" }`, or `credentials = \"caller\"` at the provider",
+        (Credentials::Gateway, None) if !is_written => {
+            if let Some(form) = needed_form(provider) {
+                let what = format!("missing, and `{}` answers nobody without one", provider.host);
+                fault(&what, &format!("write `key = {form}`{}", or_observe(provider.auth)));
+            }
+        }
+        (Credentials::Gateway, Some(auth::Key::Grant(grant))) if !fits(grant, provider.auth) => fault(
+            &format!("{}, and keys are sent as `{}` there", grant.label(), provider.auth.label()),
+            &format!("write `auth = \"{}\"` at provider `{}`", own_auth(grant).label(), provider.name),
         ),
-        Credentials::Caller | Credentials::Gateway => {}
+        (Credentials::Caller | Credentials::Gateway, _) => {}
+    }
+}
+
+/// What a key looks like where nobody is let in without one.
+fn needed_form(provider: &ProviderParams) -> Option<&'static str> {
+    let hosted = ["api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com"];
+    match provider.auth {
+        AuthScheme::SigV4 => Some("{ aws = \"default\" }"),
+        AuthScheme::GoogleServiceAccount => Some("{ google_service_account = { file = \"key.json\" } }"),
+        AuthScheme::AzureEntra => Some(
+            "{ entra_tenant = \"...\", entra_client_id = \"...\", entra_client_secret = { env = \"NAME\" } }",
+        ),
+        AuthScheme::XApiKey
+        | AuthScheme::Bearer
+        | AuthScheme::ApiKey
+        | AuthScheme::GoogApiKey
+        | AuthScheme::QueryKey => hosted.contains(&provider.host.as_str()).then_some("{ env = \"NAME\" }"),
+    }
+}
+
+const fn or_observe(auth: AuthScheme) -> &'static str {
+    match auth {
+        AuthScheme::SigV4 => "",
+        AuthScheme::XApiKey
+        | AuthScheme::Bearer
+        | AuthScheme::ApiKey
+        | AuthScheme::GoogApiKey
+        | AuthScheme::QueryKey
+        | AuthScheme::GoogleServiceAccount
+        | AuthScheme::AzureEntra => ", or `credentials = \"caller\"` at the provider",
+    }
+}
+
+/// Whether such credentials can be what a provider takes: AWS keys sign, tokens are bearers.
+const fn fits(grant: &Grant, auth: AuthScheme) -> bool {
+    match grant {
+        Grant::Aws(_) => matches!(auth, AuthScheme::SigV4),
+        Grant::Google(_) => matches!(auth, AuthScheme::GoogleServiceAccount | AuthScheme::Bearer),
+        // Azure's hosts take keys and tokens alike.
+        Grant::Entra(_) => matches!(
+            auth,
+            AuthScheme::AzureEntra | AuthScheme::ApiKey | AuthScheme::XApiKey | AuthScheme::Bearer
+        ),
+    }
+}
+
+const fn own_auth(grant: &Grant) -> AuthScheme {
+    match grant {
+        Grant::Aws(_) => AuthScheme::SigV4,
+        Grant::Google(_) => AuthScheme::GoogleServiceAccount,
+        Grant::Entra(_) => AuthScheme::AzureEntra,
     }
 }
 
@@ -133,18 +199,10 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
         !special
     });
     let endpoints = endpoints_of(section, known);
-    let upstream = section.text("upstream");
-    if let Some(star) = upstream.as_ref().filter(|upstream| upstream.value.contains('*')) {
-        section.fault_at(
-            star,
-            "a provider knows no globs",
-            "write one name, or leave it out to keep the caller's",
-        );
-    }
+    let upstream_names = upstream_names(section, known);
     let class = section.name("class");
     let long_cache = long_cache(section);
     let (name, endpoints) = (name?, endpoints?);
-    check_family(section, &endpoints, known);
     if long_cache == Some(true)
         && endpoints.first().and_then(|first| known.family_of(first)) == Some(Family::OpenAi)
     {
@@ -154,10 +212,53 @@ pub(super) fn model(section: &Section<'_>, known: &Known<'_>) -> Option<ModelPar
     Some(ModelParams {
         name: name.value,
         endpoints,
-        upstream_name: upstream.map(|upstream| upstream.value),
+        upstream_names,
         class: class.map(|class| class.value),
         long_cache,
     })
+}
+
+/// `upstream = "name"`, or a table from endpoints or providers to the names they know: the model's name
+/// there.
+fn upstream_names(section: &Section<'_>, known: &Known<'_>) -> Vec<(String, String)> {
+    let Some(value) = section.get("upstream") else { return Vec::new() };
+    let Some(table) = value.get_ref().as_table() else {
+        let name = section.text("upstream").filter(|name| is_upstream_name(section, name));
+        return name.map(|name| ("*".to_owned(), name.value)).into_iter().collect();
+    };
+    let mut names = Vec::with_capacity(table.len());
+    for (of, name) in table {
+        let at = |what: &str| section.at(&format!("upstream.{what}"), of.span(), ());
+        let of = of.get_ref().as_ref();
+        let Some(text) = name.get_ref().as_str() else {
+            section.fault_at(&at(of), "the name there is text", "write `\"endpoint\" = \"name\"`");
+            continue;
+        };
+        let ours = || known.endpoint_names.iter().chain(&known.provider_names).map(String::as_str);
+        if !ours().any(|name| upstream::glob(of, name)) {
+            let what = format!("no endpoint or provider is called `{}`", of.escape_debug());
+            section.fault_at(&at(of), &what, &known_names(of, ours()));
+        }
+        let text = section.at(&format!("upstream.{of}"), name.span(), text.to_owned());
+        if is_upstream_name(section, &text) {
+            names.push((of.to_owned(), text.value));
+        }
+    }
+    // Tables have no order of their own: the more a glob says, the sooner it is asked.
+    names.sort_by_key(|(of, _)| (of.contains('*'), std::cmp::Reverse(of.len())));
+    names
+}
+
+fn is_upstream_name(section: &Section<'_>, name: &At<String>) -> bool {
+    let (what, remedy) = if name.value.contains('*') {
+        ("a provider knows no globs", "write one name, or leave it out to keep the caller's")
+    } else if name.value.trim().is_empty() || name.value.contains(char::is_control) {
+        ("not a model's name", "write the name that the provider knows it by, or leave it out")
+    } else {
+        return true;
+    };
+    section.fault_at(name, what, remedy);
+    false
 }
 
 /// `cache_ttl`, of a model or of a caller: whether the client's cache markers ask for the long life.
@@ -220,19 +321,6 @@ fn unknown_endpoint(section: &Section<'_>, known: &Known<'_>, name: &At<String>)
         (format!("unknown endpoint `{}`", name.value.escape_debug()), remedy)
     };
     section.fault_at(name, &what, &remedy);
-}
-
-/// Dialects are not translated, so all endpoints of a model speak the same one.
-fn check_family(section: &Section<'_>, endpoints: &[EndpointName], known: &Known<'_>) {
-    let speaks = |family: Family| endpoints.iter().find(|name| known.family_of(name) == Some(family));
-    if let (Some(anthropic), Some(openai)) = (speaks(Family::Anthropic), speaks(Family::OpenAi)) {
-        let key = if section.get("endpoints").is_some() { "endpoints" } else { "provider" };
-        section.fault(
-            key,
-            &format!("`{anthropic}` speaks `anthropic` and `{openai}` speaks `openai`"),
-            "write one `[[model]]` for each dialect; they may have the same name",
-        );
-    }
 }
 
 /// The dialect of a model that was read, to tell one name in two dialects from one name twice.

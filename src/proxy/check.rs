@@ -3,19 +3,21 @@
 //! A caller's odd header may make a provider refuse a key that is fine, so a key is quarantined only
 //! when a request that is ours from end to end is refused too.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
+use serde_json::json;
 
 use super::{
     connect::Upstreams,
     forward::{self, Outbound},
 };
 use crate::{
-    clock, dialect,
-    types::Family,
-    upstream::{Asked, CheckKind, Endpoint, Failure, KeyCheck, Verdict, classify},
+    clock,
+    dialect::{self, MaxTokensName},
+    types::{Family, ProviderDialect},
+    upstream::{Asked, CheckKind, Endpoint, Failure, KeyCheck, ProviderParams, Verdict, classify},
 };
 
 /// How long a check may take.
@@ -35,27 +37,74 @@ pub enum Checked {
 /// What a check sends.
 struct Question {
     method: Method,
-    path: &'static str,
+    path: Cow<'static, str>,
     body: Bytes,
 }
 
 impl Question {
-    /// Free, and enough for most.
-    const LIST: Self = Self { method: Method::GET, path: "/v1/models", body: Bytes::new() };
+    /// `model` is one that can be named. `None`: there is nothing that this provider could be asked.
+    fn of(params: &ProviderParams, wanted: CheckKind, model: Option<&str>) -> Option<Self> {
+        match (wanted, model) {
+            // One token of an answer: spend limits do not show on free calls.
+            (CheckKind::Generate, Some(model)) => Some(Self::one_token(params, model)),
+            // Bedrock lists its models at another host, which knows nothing of limits.
+            (CheckKind::ListModels, Some(model)) if params.family == Family::Bedrock => {
+                Some(Self::one_token(params, model))
+            }
+            // Free, and enough for most. Without a model the free question has to do.
+            (CheckKind::ListModels | CheckKind::Generate, _) => Self::list(params.family),
+        }
+    }
 
-    /// One token of an answer: spend limits do not show on free calls. Without a model that can be
-    /// named, the free question has to do.
-    fn one_token(family: Family, model: Option<&str>) -> Self {
-        let Some(model) = model else { return Self::LIST };
-        let (path, limit) = match family {
-            Family::Anthropic => ("/v1/messages", "max_tokens"),
-            Family::OpenAi => ("/v1/chat/completions", "max_completion_tokens"),
+    fn list(family: Family) -> Option<Self> {
+        let path = match family {
+            Family::Anthropic | Family::OpenAi => "/v1/models",
+            Family::Gemini => "/models",
+            Family::Bedrock => return None,
         };
-        let body = serde_json::json!({
-            "model": model, limit: 1, "messages": [{"role": "user", "content": "ping"}],
-        });
+        Some(Self { method: Method::GET, path: path.into(), body: Bytes::new() })
+    }
+
+    fn one_token(params: &ProviderParams, model: &str) -> Self {
+        let claude = params.speaks.first() == Some(&ProviderDialect::BedrockClaude);
+        let ask = json!([{ "role": "user", "content": "ping" }]);
+        let (path, body) = match params.family {
+            Family::Anthropic => {
+                ("/v1/messages".into(), json!({ "model": model, "max_tokens": 1, "messages": ask }))
+            }
+            Family::OpenAi => {
+                let limit = match params.quirks.max_tokens {
+                    MaxTokensName::MaxTokens => "max_tokens",
+                    MaxTokensName::MaxCompletionTokens => "max_completion_tokens",
+                };
+                ("/v1/chat/completions".into(), json!({ "model": model, limit: 1, "messages": ask }))
+            }
+            Family::Gemini => (
+                format!("/models/{model}:generateContent").into(),
+                json!({
+                    "contents": [{ "role": "user", "parts": [{ "text": "ping" }] }],
+                    "generationConfig": { "maxOutputTokens": 1 },
+                }),
+            ),
+            Family::Bedrock if claude => (
+                format!("/model/{}/invoke", escaped(model)).into(),
+                json!({ "anthropic_version": "bedrock-2023-05-31", "max_tokens": 1, "messages": ask }),
+            ),
+            Family::Bedrock => (
+                format!("/model/{}/converse", escaped(model)).into(),
+                json!({
+                    "messages": [{ "role": "user", "content": [{ "text": "ping" }] }],
+                    "inferenceConfig": { "maxTokens": 1 },
+                }),
+            ),
+        };
         Self { method: Method::POST, path, body: body.to_string().into() }
     }
+}
+
+/// Bedrock's ids hold colons and, where they are ARNs, slashes.
+fn escaped(model: &str) -> String {
+    model.replace(':', "%3A").replace('/', "%2F")
 }
 
 /// Asks the provider something with this endpoint's key and nothing of any caller's. `model` is one
@@ -67,10 +116,7 @@ pub async fn check_key(
     model: Option<&str>,
 ) -> Checked {
     let params = &endpoint.provider().params;
-    let question = match check.wanted() {
-        CheckKind::ListModels => Question::LIST,
-        CheckKind::Generate => Question::one_token(params.family, model),
-    };
+    let Some(question) = Question::of(params, check.wanted(), model) else { return Checked::Unknown };
     let generates = !question.body.is_empty();
     let mut headers = HeaderMap::new();
     if generates {
@@ -84,7 +130,7 @@ pub async fn check_key(
         provider: params,
         key: endpoint.key(),
         method: question.method,
-        path_and_query: question.path,
+        path_and_query: &question.path,
         headers: &headers,
         body: question.body,
         first_byte: PATIENCE,
@@ -138,4 +184,31 @@ pub async fn probe_health(upstreams: &Upstreams, endpoint: &Arc<Endpoint>) {
         Err(_) => false,
     };
     endpoint.set_healthy(healthy);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::testing;
+
+    fn check(family: Family, wanted: CheckKind, model: Option<&str>, expected: Option<(&str, &str)>) {
+        let params = ProviderParams { family, ..testing::provider("p") };
+        let asked = Question::of(&params, wanted, model);
+        let asked = asked.as_ref().map(|asked| (asked.method.as_str(), asked.path.as_ref()));
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn each_family_is_asked_what_it_answers() {
+        let (list, generate) = (CheckKind::ListModels, CheckKind::Generate);
+        check(Family::OpenAi, list, None, Some(("GET", "/v1/models")));
+        check(Family::OpenAi, generate, None, Some(("GET", "/v1/models")));
+        check(Family::Anthropic, generate, Some("m"), Some(("POST", "/v1/messages")));
+        check(Family::Gemini, list, Some("m"), Some(("GET", "/models")));
+        check(Family::Gemini, generate, Some("m"), Some(("POST", "/models/m:generateContent")));
+        check(Family::Bedrock, list, None, None);
+        let id = Some("us.anthropic.claude-v1:0");
+        let path = "/model/us.anthropic.claude-v1%3A0/converse";
+        check(Family::Bedrock, list, id, Some(("POST", path)));
+    }
 }

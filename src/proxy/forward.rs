@@ -4,10 +4,10 @@
 //! hop-by-hop header would go along otherwise. The body goes up in slices, and between two of them
 //! the answer is polled, so that a provider which says 413 or 429 during an upload is heard.
 
-use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{borrow::Cow, future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{HeaderMap, Method, Version, header};
 use pingora::{
     ErrorType, RetryType,
     http::{RequestHeader, ResponseHeader},
@@ -15,13 +15,13 @@ use pingora::{
 };
 
 use super::{
+    authorise::authorise,
     connect::{Connection, Upstreams},
     headers,
 };
 use crate::{
     clock::{self, Moment},
-    types::Secret,
-    upstream::{AuthScheme, Credentials, Failure, ProviderParams},
+    upstream::{Credential, Credentials, Failure, ProviderParams},
 };
 
 /// A body that the kernel takes at once: its write is not watched, which saves a system call.
@@ -46,7 +46,7 @@ pub(crate) struct Outbound<'a> {
     /// To whom.
     pub provider: &'a ProviderParams,
     /// With whose key; `None` in observe mode and for engines without one.
-    pub key: Option<&'a Secret>,
+    pub key: Option<&'a Arc<Credential>>,
     /// `POST`, mostly.
     pub method: Method,
     /// Path and query below the provider's base path.
@@ -258,11 +258,14 @@ fn is_informational(connection: &Connection) -> bool {
 fn build(out: &Outbound<'_>, h2: bool) -> pingora::Result<RequestHeader> {
     let provider = out.provider;
     let observe = provider.credentials == Credentials::Caller;
-    let path = if provider.base_path.is_empty() {
-        std::borrow::Cow::Borrowed(out.path_and_query)
-    } else {
-        std::borrow::Cow::Owned(format!("{}{}", provider.base_path, out.path_and_query))
-    };
+    let mut path = Cow::Borrowed(out.path_and_query);
+    if !provider.base_path.is_empty() {
+        path = Cow::Owned(format!("{}{path}", provider.base_path));
+    }
+    if let Some(version) = &provider.quirks.api_version {
+        let sign = if path.contains('?') { '&' } else { '?' };
+        path = Cow::Owned(format!("{path}{sign}api-version={version}"));
+    }
     let mut head = RequestHeader::build(out.method.clone(), path.as_bytes(), Some(24))?;
     head.set_version(if h2 { Version::HTTP_2 } else { Version::HTTP_11 });
     head.insert_header(header::HOST, authority(provider))?;
@@ -276,24 +279,9 @@ fn build(out: &Outbound<'_>, h2: bool) -> pingora::Result<RequestHeader> {
         head.remove_header(&header::CONTENT_TYPE);
     }
     if let (false, Some(key)) = (observe, out.key) {
-        let (name, value) = credential(provider.auth, key)?;
-        head.insert_header(name, value)?;
+        authorise(&mut head, provider, key, &out.body)?;
     }
     Ok(head)
-}
-
-/// The header that carries a key, marked so that no debug output shows it.
-pub(crate) fn credential(auth: AuthScheme, key: &Secret) -> pingora::Result<(&'static str, HeaderValue)> {
-    let (name, text) = match auth {
-        AuthScheme::XApiKey => ("x-api-key", std::borrow::Cow::Borrowed(key.expose())),
-        AuthScheme::ApiKey => ("api-key", std::borrow::Cow::Borrowed(key.expose())),
-        AuthScheme::Bearer => ("authorization", std::borrow::Cow::Owned(format!("Bearer {}", key.expose()))),
-    };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
-        pingora::Error::explain(ErrorType::InvalidHTTPHeader, "the upstream key is no header value")
-    })?;
-    value.set_sensitive(true);
-    Ok((name, value))
 }
 
 /// Host, and the port where it is not the scheme's own.

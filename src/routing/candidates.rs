@@ -291,6 +291,7 @@ impl<'a, 'n> Candidates<'a, 'n> {
             | Availability::Spent { .. }
             | Availability::Unhealthy
             | Availability::Quarantined
+            | Availability::NoToken
             | Availability::Drained => None,
         }
     }

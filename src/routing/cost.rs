@@ -213,6 +213,7 @@ impl Asked<'_> {
             | Availability::TrialBusy
             | Availability::Barred { .. }
             | Availability::Spent { .. }
+            | Availability::NoToken
             | Availability::Unhealthy => AffinityReason::Unavailable,
             Availability::Ready | Availability::HalfOpen => AffinityReason::Cheaper,
         }

@@ -89,6 +89,7 @@ impl Pinned {
             | Availability::TrialBusy
             | Availability::Barred { .. }
             | Availability::Spent { .. }
+            | Availability::NoToken
             | Availability::Unhealthy => AffinityReason::Unavailable,
             Availability::Quarantined | Availability::Drained => AffinityReason::Withdrawn,
         };

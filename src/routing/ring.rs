@@ -56,6 +56,7 @@ impl HealthCheck for StateCheck {
                 | EndpointState::Failing
                 | EndpointState::Spent
                 | EndpointState::Unhealthy
+                | EndpointState::NoToken
                 | EndpointState::Quarantined
                 | EndpointState::Drained),
             ) => Error::e_explain(ErrorType::Custom("endpoint is out"), out.label()),

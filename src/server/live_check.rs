@@ -7,7 +7,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::build;
+use super::{build, tokens};
 use crate::{
     clock,
     config::Config,
@@ -38,6 +38,7 @@ pub fn live_check(config: &Config) -> anyhow::Result<LiveReport> {
 
 async fn ask_all(pool: &Pool) -> BTreeMap<String, Checked> {
     let upstreams = Arc::new(Upstreams::new(build::POOLED));
+    tokens::first(pool).await;
     let mut checks = JoinSet::new();
     for endpoint in pool.endpoints() {
         let Some(check) = endpoint.claim_first_check(clock::now()) else { continue };

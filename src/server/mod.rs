@@ -9,6 +9,7 @@
 
 mod alerts;
 mod build;
+mod call;
 mod keys;
 mod listen;
 mod live_check;
@@ -16,6 +17,7 @@ mod reload;
 mod shared;
 mod state;
 mod stores;
+mod tokens;
 mod upkeep;
 mod webhook;
 
@@ -149,6 +151,7 @@ async fn run(
     keys::start(&live, &mut upkeep).await;
     upkeep::start(&live, &upstreams, &mut upkeep);
     reload::start(&live, &upstreams, policy, path, &config, &mut upkeep);
+    tokens::first(&live.snapshot.load_full().pool).await;
     upkeep::first_checks(&live, &upstreams, |_| true).await;
     tell(&started);
     tracing::info!(data = ?started.data, admin = %started.admin, version = env!("CARGO_PKG_VERSION"), "serving");

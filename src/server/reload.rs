@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{build, upkeep};
+use super::{build, tokens, upkeep};
 use crate::{
     config::{self, Config, ThisHost},
     live::Live,
@@ -23,7 +23,6 @@ use crate::{
     routing::Router,
     snapshot::{Open, ServerParams},
     telemetry::Metrics,
-    types::Secret,
     upstream::{Endpoint, Pool},
 };
 
@@ -76,6 +75,7 @@ async fn watch_files(
                 seen = times(&path, &read);
             }
             (files, policy) = (read, reconfigured);
+            tokens::first(&live.snapshot.load_full().pool).await;
             upkeep::first_checks(&live, &upstreams, |endpoint| is_new(&old.pool, endpoint)).await;
         }
     }
@@ -83,7 +83,7 @@ async fn watch_files(
 
 /// It was not there before, or had another key.
 fn is_new(old: &Pool, endpoint: &Endpoint) -> bool {
-    let digest = |endpoint: &Endpoint| endpoint.key().map(Secret::digest);
+    let digest = |endpoint: &Endpoint| endpoint.key().map(|key| key.digest());
     old.endpoint(endpoint.name().as_str()).is_none_or(|known| digest(known) != digest(endpoint))
 }
 

@@ -1,10 +1,10 @@
-//! Background work: checks of keys, health of engines, the state file.
+//! Background work: tokens, checks of keys, health of engines, the state file.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{alerts, state, stores};
+use super::{alerts, state, stores, tokens};
 use crate::{
     clock,
     live::Live,
@@ -19,6 +19,7 @@ const FIRST_CHECKS: Duration = Duration::from_secs(5);
 
 /// Starts the loops; they end with the set.
 pub(super) fn start(live: &Arc<Live>, upstreams: &Arc<Upstreams>, tasks: &mut JoinSet<()>) {
+    tasks.spawn(tokens::keep(Arc::clone(live)));
     tasks.spawn(check_keys(Arc::clone(live), Arc::clone(upstreams)));
     tasks.spawn(probe_engines(Arc::clone(live), Arc::clone(upstreams)));
     tasks.spawn(keep_alive(Arc::clone(live), Arc::clone(upstreams)));

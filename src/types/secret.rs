@@ -62,6 +62,13 @@ impl KeyDigest {
     }
 }
 
+impl From<[u8; 32]> for KeyDigest {
+    /// A digest that was made elsewhere, of several parts.
+    fn from(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+}
+
 impl KeyDigest {
     /// 64 hexadecimal digits: what [`Self::from_hex`] reads.
     #[must_use]

@@ -49,6 +49,8 @@ pub enum Availability {
     Unhealthy,
     /// Our own check of its key failed.
     Quarantined,
+    /// The token that lets it in did not come yet, or has expired and could not be renewed.
+    NoToken,
     /// An operator took it out.
     Drained,
 }
@@ -80,6 +82,7 @@ impl Availability {
             | Self::Cooling { .. }
             | Self::Unhealthy
             | Self::Quarantined
+            | Self::NoToken
             | Self::Drained => None,
         }
     }
@@ -100,6 +103,7 @@ impl Availability {
             | Self::Spent { .. }
             | Self::Unhealthy
             | Self::Quarantined
+            | Self::NoToken
             | Self::Drained => None,
         }
     }

@@ -132,7 +132,7 @@ pub fn classify(
     if status < 400 {
         return Verdict::Answered;
     }
-    if let Some(verdict) = by_name(fault) {
+    if let Some(verdict) = by_name(fault).or_else(|| by_error_type(headers)) {
         return verdict;
     }
     match status {
@@ -141,9 +141,12 @@ pub fn classify(
         403 if concerns_a_model(fault) => Verdict::ModelBarred,
         403 => Verdict::KeySuspect(KeyTrouble::Forbidden),
         429 => rate_limited(headers, fault, asked, now),
-        503 | 529 => Verdict::Overloaded { retry_after: retry_after::read(headers, now).wait },
-        // 408 is the provider's own time-out here: we always send the whole request at once.
-        408 | 500.. => Verdict::ServerError,
+        503 | 529 => {
+            Verdict::Overloaded { retry_after: retry_after::read(headers, now).wait.or(fault.retry_after) }
+        }
+        // 408 is the provider's own time-out here: we always send the whole request at once. 424 is
+        // Bedrock's for a model that failed.
+        408 | 424 | 500.. => Verdict::ServerError,
         400 => bad_request(fault),
         _ => Verdict::Request,
     }
@@ -180,7 +183,29 @@ fn by_name(fault: &UpstreamFault) -> Option<Verdict> {
         let trouble = if billing { KeyTrouble::Billing } else { KeyTrouble::SpendCap };
         return Some(Verdict::KeySuspect(trouble));
     }
-    named(&OVERLOADED).then_some(Verdict::Overloaded { retry_after: None })
+    // Google's words: a wrong key is a 400 there.
+    if fault.code == "API_KEY_INVALID" {
+        return Some(Verdict::KeySuspect(KeyTrouble::Invalid));
+    }
+    if fault.code == "BILLING_DISABLED" {
+        return Some(Verdict::KeySuspect(KeyTrouble::Billing));
+    }
+    named(&OVERLOADED).then_some(Verdict::Overloaded { retry_after: fault.retry_after })
+}
+
+/// AWS names its errors in a header (`ThrottlingException:http://...`). Those whose status says too
+/// little.
+fn by_error_type(headers: &HeaderMap) -> Option<Verdict> {
+    let name = headers.get("x-amzn-errortype")?.to_str().ok()?;
+    match name.split(':').next().unwrap_or_default() {
+        "ModelNotReadyException" => Some(Verdict::Overloaded { retry_after: None }),
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationTokenException"
+        | "ExpiredTokenException" => Some(Verdict::KeySuspect(KeyTrouble::Invalid)),
+        _ => None,
+    }
 }
 
 fn concerns_a_model(fault: &UpstreamFault) -> bool {
@@ -206,7 +231,7 @@ fn bad_request(fault: &UpstreamFault) -> Verdict {
     }
     let lower = message.to_ascii_lowercase();
     let bound = lower.contains("bound to a different conversation")
-        || (lower.contains("signature") && lower.contains("thinking"));
+        || (lower.contains("signature") && (lower.contains("thinking") || lower.contains("thought")));
     if bound || fault.code == "invalid_encrypted_content" {
         return Verdict::ProvenanceRefused;
     }
@@ -219,7 +244,8 @@ fn rate_limited(headers: &HeaderMap, fault: &UpstreamFault, asked: &Asked, now: 
     let by_message = requested_and_limit(&fault.message).is_some_and(|(requested, limit)| requested > limit)
         || fault.message.starts_with("Request too large");
     Verdict::RateLimited(RateLimit {
-        retry_after: said.wait,
+        // Google says it in the body.
+        retry_after: said.wait.or(fault.retry_after),
         kind,
         request_exceeds_limit: by_message || estimate_exceeds(headers, kind, asked),
         garbage: said.garbage,

@@ -7,7 +7,16 @@ const NOW: UnixTime = UnixTime(Duration::from_secs(1_795_262_400));
 const ASKED: Asked = Asked { operation: Operation::Messages, estimated_tokens: 0 };
 
 fn fault(kind: &str, code: &str, message: &str) -> UpstreamFault {
-    UpstreamFault { kind: kind.into(), code: code.into(), message: message.into(), param: String::new() }
+    UpstreamFault {
+        kind: kind.into(),
+        code: code.into(),
+        message: message.into(),
+        ..UpstreamFault::default()
+    }
+}
+
+fn read(body: &str) -> UpstreamFault {
+    crate::dialect::read_fault(body.as_bytes())
 }
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -28,6 +37,20 @@ fn limit(pairs: &[(&str, &str)], fault: &UpstreamFault, estimated_tokens: u64) -
 }
 
 #[test]
+fn aws_names_its_errors_in_a_header() {
+    let named = |status, name| {
+        let headers = headers(&[("x-amzn-errortype", name)]);
+        classify(status, &headers, &fault("", "", "the model said"), &ASKED, NOW)
+    };
+    let invalid = Verdict::KeySuspect(KeyTrouble::Invalid);
+    assert_eq!(named(403, "UnrecognizedClientException:http://internal.amazon.com/"), invalid);
+    assert_eq!(named(403, "AccessDeniedException"), Verdict::ModelBarred);
+    assert_eq!(named(429, "ModelNotReadyException"), Verdict::Overloaded { retry_after: None });
+    assert!(matches!(named(429, "ThrottlingException"), Verdict::RateLimited(_)));
+    assert_eq!(named(424, "ModelErrorException"), Verdict::ServerError);
+}
+
+#[test]
 fn the_callers_faults_say_nothing_of_the_account() {
     for status in [400, 404, 405, 409, 413, 415, 422] {
         let verdict = verdict(status, &fault("invalid_request_error", "", "messages: too many"));
@@ -35,6 +58,25 @@ fn the_callers_faults_say_nothing_of_the_account() {
         assert_eq!(verdict.failure(false), None);
     }
     assert_eq!(verdict(200, &UpstreamFault::default()), Verdict::Answered);
+}
+
+#[test]
+fn what_google_says_in_the_body_counts() {
+    let limited =
+        read(r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"37s"}]}}"#);
+    assert_eq!(limit(&[], &limited, 0).retry_after, Some(Duration::from_secs(37)));
+    assert_eq!(limit(&[("retry-after", "2")], &limited, 0).retry_after, Some(Duration::from_secs(2)));
+    let Verdict::RateLimited(_) = classify_event(&limited, &ASKED, NOW) else { panic!("{limited:?}") };
+    let key = read(
+        r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+    );
+    assert_eq!(verdict(400, &key), Verdict::KeySuspect(KeyTrouble::Invalid));
+    let busy = read(r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#);
+    assert_eq!(verdict(503, &busy), Verdict::Overloaded { retry_after: None });
+    let foreign = read(
+        r#"{"error":{"code":400,"message":"Corrupted thought signature.","status":"INVALID_ARGUMENT"}}"#,
+    );
+    assert_eq!(verdict(400, &foreign), Verdict::ProvenanceRefused);
 }
 
 #[test]

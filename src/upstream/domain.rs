@@ -168,6 +168,8 @@ impl<'a> Ids<'a> {
     fn read(family: Family, headers: &'a HeaderMap) -> Option<Self> {
         // OpenAI's cache belongs to the organisation, so its project header does not matter here.
         let (organisation, workspace) = match family {
+            // They name neither project nor account.
+            Family::Gemini | Family::Bedrock => return None,
             Family::Anthropic => ("anthropic-organization-id", Some("anthropic-workspace-id")),
             Family::OpenAi => ("openai-organization", None),
         };

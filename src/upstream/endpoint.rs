@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    auth::Credential,
     availability::Availability,
     bucket::float,
     budget::RetryBudget,
@@ -34,7 +35,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    types::{DomainName, EndpointName, KeyDigest, Secret},
+    types::{DomainName, EndpointName, KeyDigest},
 };
 
 /// A provider: its settings and its retry budget.
@@ -60,6 +61,7 @@ pub struct Endpoint {
     pub(super) id: u64,
     pub(super) account: Account,
     pub(super) tally: Arc<Tally>,
+    pub(super) credential: Option<Arc<Credential>>,
     pub(super) key_gate: Arc<KeyGate>,
     pub(super) membership: Arc<Membership>,
     pub(super) bars: Arc<Bars>,
@@ -98,10 +100,15 @@ impl Endpoint {
         &self.provider
     }
 
-    /// Its key, where it has one of its own.
+    /// What lets it in, where that is its own and not the caller's.
     #[must_use]
-    pub fn key(&self) -> Option<&Secret> {
-        self.params.key.as_ref()
+    pub fn key(&self) -> Option<&Arc<Credential>> {
+        self.credential.as_ref()
+    }
+
+    /// A token lets it in, and there is none at present.
+    pub(super) fn lacks_token(&self, now: Moment) -> bool {
+        self.credential.as_ref().is_some_and(|credential| !credential.is_ready(now))
     }
 
     /// Its region, where configured.
@@ -148,6 +155,9 @@ impl Endpoint {
         }
         if self.key_gate.is_quarantined() {
             return Availability::Quarantined;
+        }
+        if self.lacks_token(now) {
+            return Availability::NoToken;
         }
         if self.tally.unhealthy.load(Ordering::Acquire) {
             return Availability::Unhealthy;

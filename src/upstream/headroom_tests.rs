@@ -289,7 +289,7 @@ fn what_is_known_of_limits_survives_a_restart_by_name() {
         let model = ModelParams {
             name: "m".into(),
             endpoints: vec!["a".into()],
-            upstream_name: None,
+            upstream_names: Vec::new(),
             class: None,
             long_cache: None,
         };

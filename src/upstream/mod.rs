@@ -15,6 +15,7 @@
 //! The trap: blame. A caller's bad request, odd header or oversize prompt must not cool anything
 //! that others use; `classify` decides whose fault an answer is, and is pure.
 
+mod auth;
 mod availability;
 mod average;
 mod bucket;
@@ -50,6 +51,10 @@ pub(crate) mod testing;
 mod tests;
 mod view;
 
+pub use auth::{
+    AuthScheme, AwsKeys, AwsSource, ContainerToken, Credential, EntraClient, GRANT_TYPE, Grant, Granted,
+    Renewal, ServiceAccount, Signable, Token, Unsigned, sign,
+};
 pub use availability::Availability;
 pub use budget::RetryBudget;
 pub use classify::{Asked, RateLimit, Verdict, classify, classify_event};
@@ -60,12 +65,11 @@ pub use failure_kind::{Effect, Failure};
 pub use headroom::{Left, Lie, Lies, LimitKind};
 pub use key::{CheckKind, KeyCheck, KeyState, KeyTrouble};
 pub use lane::Lane;
-pub use model::{Model, ModelTable, Unresolved, glob, is_dated};
+pub use model::{Model, ModelTable, glob, is_dated};
 pub use need::{Draw, Flow, Need, Outlook, Standing};
 pub use params::{
-    AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion,
-    KeepAlive, LimitParams, LimitsGiven, ModelParams, Overload, PassRule, ProviderParams, RoutingMode,
-    Timeouts,
+    CacheCare, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion, KeepAlive,
+    LimitParams, LimitsGiven, ModelParams, Overload, PassRule, ProviderParams, RoutingMode, Timeouts,
 };
 pub use pool::{Pool, PoolFault};
 pub use rate_domain::RateDomain;

@@ -2,8 +2,9 @@
 //!
 //! In this order: the exact name; a dated id (`claude-sonnet-4-6-20260115`) by the longest name that
 //! it extends; a pattern with `*`, the one with the most literal characters first; then, where
-//! providers take models that nobody listed, those. Labels are what the configuration wrote, never
-//! what a caller wrote.
+//! providers take models that nobody listed, those. In each step a model of the caller's own dialect
+//! comes first, because its bytes go up as they came; any other is translated. Labels are what the
+//! configuration wrote, never what a caller wrote.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ const UNLISTED: &str = "unlisted";
 pub struct Model {
     /// The configured name or pattern: safe as a metric label.
     pub label: ModelName,
-    /// What its endpoints speak.
+    /// What its first endpoint speaks, in a word. The others may speak something else.
     pub family: Family,
     /// Who serves it, in the configuration's order.
     pub endpoints: Arc<[Arc<Endpoint>]>,
@@ -30,22 +31,39 @@ pub struct Model {
     pub listed: bool,
     /// Whether the client's cache markers are made to ask for the long life.
     pub long_cache: Option<bool>,
-    upstream_name: Option<String>,
+    /// What each of `endpoints` calls it, in their order.
+    upstream_names: Box<[Option<String>]>,
     /// `None` for unlisted models, whose class is chosen by hash.
     class: Option<u16>,
 }
 
 impl Model {
-    /// What to write in the place of the caller's name; `None` is to leave it as it is.
+    /// What to write in the place of the caller's name at the first endpoint; `None` is to leave it as
+    /// it is.
     #[must_use]
     pub fn upstream_name(&self, requested: &str) -> Option<&str> {
-        self.upstream_name.as_deref().filter(|name| *name != requested)
+        self.first_name().filter(|name| *name != requested)
+    }
+
+    /// What to write in the place of the caller's name at `endpoint`; `None` is to leave it as it is.
+    #[must_use]
+    pub fn upstream_name_at(&self, endpoint: &Endpoint, requested: &str) -> Option<&str> {
+        self.name_at(endpoint).filter(|name| *name != requested)
+    }
+
+    fn first_name(&self) -> Option<&str> {
+        self.upstream_names.first().and_then(Option::as_deref)
+    }
+
+    fn name_at(&self, endpoint: &Endpoint) -> Option<&str> {
+        let named = self.endpoints.iter().zip(&self.upstream_names);
+        named.into_iter().find(|(each, _)| each.id() == endpoint.id()).and_then(|(_, name)| name.as_deref())
     }
 
     /// What a request for it counts as at an endpoint.
     #[must_use]
     pub fn lane(&self, operation: Operation, requested: &str) -> Lane {
-        let name = self.upstream_name.as_deref().unwrap_or(requested);
+        let name = self.first_name().unwrap_or(requested);
         Lane::of(operation, self.class.unwrap_or_else(|| unlisted_class(name)), name)
     }
 
@@ -54,15 +72,6 @@ impl Model {
     pub fn is_pattern(&self) -> bool {
         self.label.as_str().contains('*')
     }
-}
-
-/// Why a name leads nowhere.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unresolved {
-    /// Nobody serves it.
-    Unknown,
-    /// It is served, but only in another dialect.
-    WrongDialect,
 }
 
 /// Every model of a configuration.
@@ -76,8 +85,7 @@ impl ModelTable {
     /// Joins models with the endpoints of `pool`.
     ///
     /// # Errors
-    /// Every fault: an unknown endpoint, no endpoint, endpoints of two families, a name given twice
-    /// in one family.
+    /// Every fault: an unknown endpoint, no endpoint, a name given twice in one family.
     pub fn build(params: Vec<ModelParams>, pool: &Pool) -> Result<Self, Vec<PoolFault>> {
         let mut faults = Vec::new();
         let mut models: Vec<Arc<Model>> = Vec::with_capacity(params.len());
@@ -94,10 +102,7 @@ impl ModelTable {
             return Err(faults);
         }
         models.sort_by_key(|model| (model.is_pattern(), std::cmp::Reverse(literals(model.label.as_str()))));
-        let unlisted = [Family::Anthropic, Family::OpenAi]
-            .into_iter()
-            .filter_map(|family| Self::unlisted(family, pool))
-            .collect();
+        let unlisted = Family::ALL.into_iter().filter_map(|family| Self::unlisted(family, pool)).collect();
         Ok(Self { models, unlisted })
     }
 
@@ -114,16 +119,14 @@ impl ModelTable {
         }
         let family = endpoints.first().map(|endpoint| endpoint.provider().params.family);
         let family = family.ok_or_else(|| PoolFault::ModelWithoutEndpoint(label.clone()))?;
-        if endpoints.iter().any(|endpoint| endpoint.provider().params.family != family) {
-            return Err(PoolFault::ModelFamilies(label));
-        }
         let class = params.class.as_deref().unwrap_or(label.as_str());
+        let called = |endpoint: &Arc<Endpoint>| name_there(&params.upstream_names, endpoint);
         Ok(Model {
             family,
+            upstream_names: endpoints.iter().map(called).collect(),
             endpoints: endpoints.into(),
             listed: true,
             long_cache: params.long_cache,
-            upstream_name: params.upstream_name,
             class: Some(pool.registry().classes.number(class)),
             label,
         })
@@ -143,33 +146,30 @@ impl ModelTable {
                 endpoints: endpoints.into(),
                 listed: false,
                 long_cache: None,
-                upstream_name: None,
+                upstream_names: Box::default(),
                 class: None,
             })
         })
     }
 
-    /// Who serves `requested` in a dialect of `family`.
-    ///
-    /// # Errors
-    /// When nobody does.
-    pub fn resolve(&self, requested: &str, family: Family) -> Result<&Arc<Model>, Unresolved> {
-        let found = |family| self.listed(requested, family);
-        found(family).or_else(|| self.unlisted.iter().find(|model| model.family == family)).ok_or_else(|| {
-            let elsewhere = [Family::Anthropic, Family::OpenAi]
-                .into_iter()
-                .any(|other| other != family && found(other).is_some());
-            if elsewhere { Unresolved::WrongDialect } else { Unresolved::Unknown }
-        })
-    }
-
-    fn listed(&self, requested: &str, family: Family) -> Option<&Arc<Model>> {
-        let ours = || self.models.iter().filter(move |model| model.family == family);
-        let (names, patterns) = (|| ours().filter(|m| !m.is_pattern()), ours().filter(|m| m.is_pattern()));
-        names()
-            .find(|model| model.label.as_str() == requested)
-            .or_else(|| names().find(|model| is_dated(requested, model.label.as_str())))
-            .or_else(|| patterns.into_iter().find(|model| glob(model.label.as_str(), requested)))
+    /// Who serves `requested`, for a caller whose dialect is of `family`; `None` where nobody does.
+    #[must_use]
+    pub fn resolve(&self, requested: &str, family: Family) -> Option<&Arc<Model>> {
+        let listed = |fits: &dyn Fn(&str) -> bool, pattern: bool| {
+            let mut found =
+                self.models.iter().filter(|m| m.is_pattern() == pattern && fits(m.label.as_str()));
+            let first = found.next()?;
+            let own = std::iter::once(first).chain(found).find(|model| model.family == family);
+            Some(own.unwrap_or(first))
+        };
+        let unlisted = || {
+            let own = self.unlisted.iter().find(|model| model.family == family);
+            own.or_else(|| self.unlisted.first())
+        };
+        listed(&|name| name == requested, false)
+            .or_else(|| listed(&|name| is_dated(requested, name), false))
+            .or_else(|| listed(&|name| glob(name, requested), true))
+            .or_else(unlisted)
     }
 
     /// Every listed model, patterns last.
@@ -182,7 +182,8 @@ impl ModelTable {
     pub fn served_by(&self, endpoint: &Endpoint) -> Option<String> {
         let serves = |model: &&Arc<Model>| model.endpoints.iter().any(|each| each.id() == endpoint.id());
         self.models().filter(serves).find_map(|model| {
-            model.upstream_name.clone().or_else(|| (!model.is_pattern()).then(|| model.label.to_string()))
+            let name = model.name_at(endpoint).map(str::to_owned);
+            name.or_else(|| (!model.is_pattern()).then(|| model.label.to_string()))
         })
     }
 
@@ -190,6 +191,13 @@ impl ModelTable {
     pub fn unlisted_models(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.unlisted.iter()
     }
+}
+
+/// What `endpoint` calls a model: the first of `names` whose glob covers the endpoint or its provider.
+fn name_there(names: &[(String, String)], endpoint: &Endpoint) -> Option<String> {
+    let provider = endpoint.provider().params.name.as_str();
+    let covers = |of: &str| glob(of, endpoint.name().as_str()) || glob(of, provider);
+    names.iter().find(|(of, _)| covers(of)).map(|(_, name)| name.clone())
 }
 
 fn literals(pattern: &str) -> usize {

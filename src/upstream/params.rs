@@ -4,21 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::auth::{AuthScheme, Grant};
 use crate::{
-    dialect::TtlAsked,
-    types::{DomainName, EndpointName, Family, NanoUsd, ProviderName, Secret},
+    dialect::{OnLoss, Quirks, TtlAsked},
+    types::{DomainName, EndpointName, Family, KeyDigest, NanoUsd, ProviderDialect, ProviderName, Secret},
 };
-
-/// How the upstream key is sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AuthScheme {
-    /// `x-api-key: KEY`
-    XApiKey,
-    /// `authorization: Bearer KEY`
-    Bearer,
-    /// `api-key: KEY` (Azure)
-    ApiKey,
-}
 
 /// Whose credential goes upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -212,8 +202,9 @@ impl LimitParams {
         Self {
             window: Duration::from_secs(60),
             cached_reads_count: match family {
-                Family::Anthropic => false,
-                Family::OpenAi => true,
+                // providers 3: what Bedrock reads from its cache does not count.
+                Family::Anthropic | Family::Bedrock => false,
+                Family::OpenAi | Family::Gemini => true,
             },
             max_waiting: 1_000,
             max_waiting_bytes: 256 * 1024 * 1024,
@@ -265,10 +256,16 @@ impl PassRule {
         Ok(Self { method: method.to_owned(), path: glob.compile_matcher() })
     }
 
+    /// Whether it speaks of a method at all.
+    #[must_use]
+    pub fn is_for(&self, method: &str) -> bool {
+        self.method == "*" || self.method == method
+    }
+
     /// Whether it allows a method on a normalised path.
     #[must_use]
     pub fn allows(&self, method: &str, path: &str) -> bool {
-        (self.method == "*" || self.method == method) && self.path.is_match(path)
+        self.is_for(method) && self.path.is_match(path)
     }
 }
 
@@ -277,8 +274,15 @@ impl PassRule {
 pub struct ProviderParams {
     /// Its name.
     pub name: ProviderName,
-    /// What it speaks.
+    /// What it speaks, in a word.
     pub family: Family,
+    /// The dialects that it speaks. A client's own goes up as it came; others are translated into the
+    /// first.
+    pub speaks: Vec<ProviderDialect>,
+    /// How it differs from its dialect's maker.
+    pub quirks: Quirks,
+    /// What may be lost when a request is translated for it.
+    pub on_loss: OnLoss,
     /// `https`?
     pub tls: bool,
     /// Host name, for `host`, SNI and certificate.
@@ -293,6 +297,8 @@ pub struct ProviderParams {
     pub ca_file: Option<std::path::PathBuf>,
     /// How keys are sent.
     pub auth: AuthScheme,
+    /// Where it stands, for signatures (AWS).
+    pub region: Option<String>,
     /// Whose keys are sent.
     pub credentials: Credentials,
     /// What to do when it is overloaded.
@@ -336,8 +342,10 @@ pub struct EndpointParams {
     pub name: EndpointName,
     /// Its provider.
     pub provider: ProviderName,
-    /// Its key; `None` in observe mode and for engines without one.
+    /// Its key; `None` in observe mode, for engines without one, and where there is a `grant`.
     pub key: Option<Secret>,
+    /// Where its credentials come from, where they are no key.
+    pub grant: Option<Grant>,
     /// The rate domain, where configured; else learned, else its own.
     pub rate_domain: Option<DomainName>,
     /// The cache domain, where configured; else learned, else its own.
@@ -350,6 +358,14 @@ pub struct EndpointParams {
     pub limits: LimitsGiven,
 }
 
+impl EndpointParams {
+    /// What tells its credential from another, where it has one.
+    #[must_use]
+    pub fn digest(&self) -> Option<KeyDigest> {
+        self.key.as_ref().map(Secret::digest).or_else(|| self.grant.as_ref().map(Grant::digest))
+    }
+}
+
 /// One model as callers name it.
 #[derive(Clone, Debug)]
 pub struct ModelParams {
@@ -357,8 +373,9 @@ pub struct ModelParams {
     pub name: String,
     /// Who serves it, by endpoint name.
     pub endpoints: Vec<EndpointName>,
-    /// What the provider calls it; `None` is as the caller wrote it.
-    pub upstream_name: Option<String>,
+    /// What its providers call it: a glob over names of endpoints or of providers, and the name there.
+    /// The first that fits holds; where none does, it is called as the caller wrote it.
+    pub upstream_names: Vec<(String, String)>,
     /// Its class, where several models share limits (`sonnet-4`); `None` is the name itself.
     pub class: Option<String>,
     /// Whether the client's cache markers are made to ask for the long life; `None` is for others to

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    auth::Credential,
     budget::RetryBudget,
     domain::{Membership, Registry},
     endpoint::{Account, Endpoint, Provider},
@@ -50,9 +51,6 @@ pub enum PoolFault {
     /// A model that nobody serves.
     #[error("model `{0}` has no endpoint")]
     ModelWithoutEndpoint(ModelName),
-    /// A model whose endpoints speak different dialects.
-    #[error("model `{0}` has endpoints of two dialects: give each a model of its own")]
-    ModelFamilies(ModelName),
     /// Two models of one name and dialect.
     #[error("model `{0}` is given twice for one dialect")]
     ModelTwice(ModelName),
@@ -133,7 +131,7 @@ impl Pool {
         let account = Account {
             provider: provider.params.name.to_string(),
             host: format!("{}:{}", provider.params.host, provider.params.port),
-            key: params.key.as_ref().map(crate::types::Secret::digest),
+            key: params.digest(),
         };
         let before = old.and_then(|old| old.endpoint(params.name.as_str()));
         let same = before.filter(|before| before.account == account);
@@ -153,6 +151,9 @@ impl Pool {
                 Arc::new(membership)
             }
         };
+        // The same account keeps the token that it has.
+        let credential =
+            same.map_or_else(|| credential(&params).map(Arc::new), |same| same.credential.clone());
         let failure = self.registry.failure(&failure_name(&provider.params, params.region.as_deref()));
         Ok(Endpoint {
             id: Endpoint::id_of(params.name.as_str()),
@@ -161,6 +162,7 @@ impl Pool {
             key_gate: same.map_or_else(Arc::<KeyGate>::default, |same| Arc::clone(&same.key_gate)),
             bars: same.map_or_else(Arc::<Bars>::default, |same| Arc::clone(&same.bars)),
             registry: Arc::clone(&self.registry),
+            credential,
             membership,
             failure,
             account,
@@ -248,6 +250,11 @@ impl Pool {
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
+}
+
+fn credential(params: &EndpointParams) -> Option<Credential> {
+    let granted = || params.grant.clone().map(Credential::grant);
+    params.key.clone().map(Credential::key).or_else(granted)
 }
 
 fn failure_name(provider: &ProviderParams, region: Option<&str>) -> DomainName {

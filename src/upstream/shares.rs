@@ -80,7 +80,7 @@ mod tests {
         let model = ModelParams {
             name: "m".into(),
             endpoints: vec!["a".into(), "b".into()],
-            upstream_name: None,
+            upstream_names: Vec::new(),
             class: None,
             long_cache: None,
         };

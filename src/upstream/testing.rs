@@ -6,13 +6,19 @@ use super::{
     AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, EndpointParams, HttpVersion,
     KeepAlive, LimitParams, LimitsGiven, Overload, Pool, ProviderParams, RoutingMode, Timeouts,
 };
-use crate::types::{Family, Secret};
+use crate::{
+    dialect::{OnLoss, Quirks},
+    types::{Family, ProviderDialect, Secret},
+};
 
 /// A provider that behaves like a shared one.
 pub(crate) fn provider(name: &str) -> ProviderParams {
     ProviderParams {
         name: name.into(),
         family: Family::Anthropic,
+        speaks: vec![ProviderDialect::Anthropic],
+        quirks: Quirks::default(),
+        on_loss: OnLoss::default(),
         tls: true,
         host: format!("{name}.test"),
         port: 443,
@@ -20,6 +26,7 @@ pub(crate) fn provider(name: &str) -> ProviderParams {
         address: None,
         ca_file: None,
         auth: AuthScheme::XApiKey,
+        region: None,
         credentials: Credentials::Gateway,
         overload: Overload::Stay,
         http: HttpVersion::Auto,
@@ -51,6 +58,7 @@ pub(crate) fn endpoint(name: &str, provider: &str, domain: &str) -> EndpointPara
         name: name.into(),
         provider: provider.into(),
         key: Some(Secret::new(format!("sk-{name}"))),
+        grant: None,
         rate_domain: (!domain.is_empty()).then(|| domain.into()),
         cache_domain: None,
         region: None,

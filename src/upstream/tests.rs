@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{testing::*, *};
 use crate::{
     clock::{Moment, UnixTime},
-    types::{Family, Operation},
+    types::{Family, Operation, Secret},
 };
 
 const LIMIT: RateLimit =
@@ -49,7 +49,7 @@ fn model(name: &str, endpoints: &[&str]) -> ModelParams {
     ModelParams {
         name: name.into(),
         endpoints: endpoints.iter().map(|&e| e.into()).collect(),
-        upstream_name: None,
+        upstream_names: Vec::new(),
         class: None,
         long_cache: None,
     }
@@ -276,7 +276,7 @@ fn a_reload_keeps_what_is_alive_and_a_new_key_starts_clean() {
     assert_eq!(get(&new, "c").rate_domain().name().as_str(), "p.test/org-1");
 
     let mut params = params;
-    params[2].key = Some(crate::types::Secret::new("sk-other".into()));
+    params[2].key = Some(Secret::new("sk-other".into()));
     let newer = Pool::build(vec![provider("p")], params.to_vec(), Some(&new)).unwrap();
     assert_eq!(get(&newer, "c").availability(lane(), at(2)), Availability::Ready);
     assert_eq!(get(&newer, "c").rate_domain().name().as_str(), "c", "whose key it is must be learned anew");
@@ -344,7 +344,7 @@ fn models_resolve_by_name_then_date_then_the_most_literal_pattern() {
     assert_eq!(label("claude-sonnet-4-6-mini"), "claude-sonnet-*");
     assert_eq!(label("claude-opus-5"), "claude-*");
     assert_eq!(label("anything"), "*");
-    assert_eq!(table.resolve("m", Family::OpenAi).err(), Some(Unresolved::WrongDialect));
+    assert_eq!(table.resolve("m", Family::OpenAi).unwrap().label.as_str(), "*", "whoever speaks it");
 }
 
 #[test]
@@ -352,15 +352,51 @@ fn unlisted_models_go_where_they_are_allowed_and_labels_stay_ours() {
     let open = ProviderParams { pass_unlisted: true, ..provider("open") };
     let endpoints = vec![endpoint("a", "p", ""), endpoint("o", "open", "")];
     let pool = Pool::build(vec![provider("p"), open], endpoints, None).unwrap();
+    let closed = Pool::build(vec![provider("p")], vec![endpoint("a", "p", "")], None).unwrap();
+    let listed = ModelTable::build(vec![model("m", &["a"])], &closed).unwrap();
     let table = ModelTable::build(vec![model("m", &["a"])], &pool).unwrap();
     let model = table.resolve("whatever a caller writes", Family::Anthropic).unwrap();
     assert_eq!((model.label.as_str(), model.listed, model.endpoints.len()), ("unlisted", false, 1));
     assert_eq!(model.upstream_name("x"), None);
-    assert_eq!(table.resolve("x", Family::OpenAi).err(), Some(Unresolved::Unknown));
+    assert_eq!(table.resolve("x", Family::OpenAi).unwrap().label.as_str(), "unlisted", "translated");
+    assert!(listed.resolve("x", Family::OpenAi).is_none());
 }
 
 #[test]
-fn a_models_endpoints_speak_one_dialect() {
+fn a_model_is_called_as_each_of_its_endpoints_calls_it() {
+    let endpoints = vec![endpoint("a", "p", ""), endpoint("b", "q", ""), endpoint("c", "q", "")];
+    let pool = Pool::build(vec![provider("p"), provider("q")], endpoints, None).unwrap();
+    let names = [("c", "at-c"), ("q", "at-q"), ("*", "elsewhere")];
+    let upstream_names = names.map(|(of, name)| (of.to_owned(), name.to_owned())).to_vec();
+    let params = ModelParams { upstream_names, ..model("m", &["a", "b", "c"]) };
+    let table = ModelTable::build(vec![params], &pool).unwrap();
+    let model = table.resolve("m", Family::Anthropic).unwrap();
+    let at = |name: &str, requested| model.upstream_name_at(pool.endpoint(name).unwrap(), requested);
+    assert_eq!([at("a", "m"), at("b", "m"), at("c", "m")], [Some("elsewhere"), Some("at-q"), Some("at-c")]);
+    assert_eq!(at("b", "at-q"), None, "it is called so already");
+    assert_eq!(model.upstream_name("m"), Some("elsewhere"), "the first endpoint's");
+    assert_eq!(table.served_by(pool.endpoint("c").unwrap()).as_deref(), Some("at-c"));
+}
+
+#[test]
+fn an_endpoint_without_its_token_is_not_used_and_keeps_the_one_it_has_over_a_reload() {
+    let source = AwsSource::Profile { file: "none".into(), name: "ci".into() };
+    let params = EndpointParams { key: None, grant: Some(Grant::Aws(source)), ..endpoint("a", "p", "") };
+    let build = |old: Option<&Pool>| Pool::build(vec![provider("p")], vec![params.clone()], old).unwrap();
+    let pool = build(None);
+    let lane = lane();
+    let one = |pool: &Pool| Arc::clone(pool.endpoint("a").unwrap());
+    assert_eq!(one(&pool).availability(lane, at(1)), Availability::NoToken);
+    assert_eq!(one(&pool).state(at(1)), EndpointState::NoToken);
+    let renewal = one(&pool).key().unwrap().claim_renewal(at(1)).unwrap();
+    renewal.done(Token::Bearer(Secret::new("t".into())), Some(Duration::from_secs(60)), at(1));
+    assert_eq!(one(&pool).availability(lane, at(2)), Availability::Ready);
+    assert_eq!(one(&build(Some(&pool))).availability(lane, at(2)), Availability::Ready);
+    assert_eq!(one(&pool).availability(lane, at(51)), Availability::NoToken, "expired");
+}
+
+#[test]
+fn every_fault_of_the_models_is_told_and_endpoints_may_speak_several_dialects() {
     let openai = ProviderParams { family: Family::OpenAi, ..provider("o") };
     let endpoints = vec![endpoint("a", "p", ""), endpoint("o", "o", "")];
     let pool = Pool::build(vec![provider("p"), openai], endpoints, None).unwrap();
@@ -376,9 +412,12 @@ fn a_models_endpoints_speak_one_dialect() {
     )
     .err()
     .unwrap();
-    assert_eq!(faults.len(), 4, "{faults:?}");
-    // The same name twice is fine where it means two dialects.
-    assert!(ModelTable::build(vec![model("*", &["a"]), model("*", &["o"])], &pool).is_ok());
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    // The same name twice is fine where it means two dialects: each caller gets its own.
+    let table = ModelTable::build(vec![model("*", &["a"]), model("*", &["o"])], &pool).unwrap();
+    for family in [Family::Anthropic, Family::OpenAi] {
+        assert_eq!(table.resolve("x", family).unwrap().family, family);
+    }
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub enum EndpointState {
     Spent,
     /// Its health path says no.
     Unhealthy,
+    /// The token that lets it in is not there.
+    NoToken,
     /// Our own check of its key failed.
     Quarantined,
     /// An operator took it out.
@@ -41,7 +43,7 @@ pub enum EndpointState {
 
 impl EndpointState {
     /// Every state, for tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::Paced,
         Self::Cooling,
@@ -50,6 +52,7 @@ impl EndpointState {
         Self::Suspect,
         Self::Spent,
         Self::Unhealthy,
+        Self::NoToken,
         Self::Quarantined,
         Self::Drained,
     ];
@@ -66,6 +69,7 @@ impl EndpointState {
             Self::Suspect => "suspect",
             Self::Spent => "spent",
             Self::Unhealthy => "unhealthy",
+            Self::NoToken => "no_token",
             Self::Quarantined => "quarantined",
             Self::Drained => "drained",
         }
@@ -155,6 +159,9 @@ impl Endpoint {
             KeyState::Quarantined { .. } => return EndpointState::Quarantined,
             KeyState::Suspect(_) => return EndpointState::Suspect,
             KeyState::Good => {}
+        }
+        if self.lacks_token(now) {
+            return EndpointState::NoToken;
         }
         if self.is_unhealthy() {
             return EndpointState::Unhealthy;

@@ -92,7 +92,7 @@ fn an_empty_provider_says_what_is_missing() {
         [
             r#"w.toml: `endpoint`: no endpoint is configured; a gateway needs a `[[provider]]`, an `[[endpoint]]` and a `[[model]]`"#,
             r#"w.toml:1: `provider[1].name`: missing; give it a name, such as `anthropic`"#,
-            r#"w.toml:1: `provider[1].dialect`: missing; write `anthropic` or `openai`: what the host speaks"#,
+            r#"w.toml:1: `provider[1].dialect`: missing; write what the host speaks, such as `anthropic` or `openai`; or its `preset`"#,
         ]
     );
 }
@@ -366,7 +366,7 @@ long = "1h"
             r#"w.toml:4: `provider[1].base_url`: there is no simulated provider in this file; add a `[sim]` section"#,
             r#"w.toml:6: `provider[2].name`: `open ai` is not a name; names have at most 64 letters, digits, `-`, `_` and `.`"#,
             r#"w.toml:8: `provider[2].base_url`: not a base URL: it holds a user or password; write `https://api.openai.com`"#,
-            r#"w.toml:9: `provider[2].auth`: unknown word `basic`; write `x-api-key` or `bearer` or `api-key`"#,
+            r#"w.toml:9: `provider[2].auth`: unknown word `basic`; write `x-api-key` or `bearer` or `api-key` or `goog-api-key` or `query-key` or `sigv4` or `google-service-account` or `azure-entra`"#,
             r#"w.toml:10: `provider[2].address`: `1.2.3.4` is not an address with a port; write `127.0.0.1:8080` or `[::1]:8080`"#,
             r#"w.toml:11: `provider[2].ca_file`: cannot read `none.pem`: No such file or directory (os error 2); name a file that the gateway's user may read"#,
             r#"w.toml:12: `provider[2].health_path`: `health` is not a path; write it as in `/health`"#,
@@ -422,7 +422,7 @@ upstream = "a*"
 "#
         ),
         [
-            r#"w.toml:1: `provider[1].dialect`: missing; write `anthropic` or `openai`: what the host speaks"#,
+            r#"w.toml:1: `provider[1].dialect`: missing; write what the host speaks, such as `anthropic` or `openai`; or its `preset`"#,
             r#"w.toml:4: `provider[2].name`: `anthropic` is the name of `provider[1]` already; give each one its own name"#,
             r#"w.toml:8: `endpoint[1].provider`: unknown provider `antropic`; did you mean `anthropic`?"#,
             r#"w.toml:10: `endpoint[2].name`: missing; give it a name, such as `team-a`: placement hashes it, so keep it"#,

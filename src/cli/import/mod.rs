@@ -80,7 +80,14 @@ mod tests {
         let models: Vec<String> = config
             .models
             .iter()
-            .map(|m| format!("{} {:?} {:?}", m.name, m.endpoints, m.upstream_name.as_deref().unwrap_or("-")))
+            .map(|m| {
+                format!(
+                    "{} {:?} {:?}",
+                    m.name,
+                    m.endpoints,
+                    m.upstream_names.first().map_or("-", |(_, name)| name)
+                )
+            })
             .collect();
         assert_eq!(
             models,

@@ -50,6 +50,7 @@ fn receipt(key: &Arc<VirtualKey>, provider: &str, day: &str, cost: Option<u64>) 
         model: Some("m-*".into()),
         upstream_model: Some(format!("{provider}-model").into()),
         served_model: None,
+        provider_dialect: None,
         tier: None,
         streamed: false,
         session: Some(SessionKey(9)),
