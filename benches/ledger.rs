@@ -39,6 +39,7 @@ fn receipt(key: &Arc<VirtualKey>, n: u64) -> (Receipt, Vec<Charged>) {
         model: Some("claude-*".into()),
         upstream_model: Some("claude-sonnet-4-6".into()),
         served_model: None,
+        provider_dialect: None,
         tier: None,
         streamed: true,
         session: Some(SessionKey(u128::from(n % 200) << 64)),

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     AffinityReason, AffinityResult, AttemptOutcome, Blame, CacheBreak, CallerName, Dialect, EndpointName,
-    IdSource, ModelName, NanoUsd, Operation, Outcome, ProviderName, Reason, RequestId, SessionKey, TenantId,
-    Usage, VirtualKey,
+    IdSource, ModelName, NanoUsd, Operation, Outcome, ProviderDialect, ProviderName, Reason, RequestId,
+    SessionKey, TenantId, Usage, VirtualKey,
 };
 use crate::clock::UnixTime;
 
@@ -117,6 +117,8 @@ pub struct Receipt {
     pub upstream_model: Option<ModelName>,
     /// The model that the provider says it served; `None` where it did not say.
     pub served_model: Option<ModelName>,
+    /// What was spoken with the provider that was asked last.
+    pub provider_dialect: Option<ProviderDialect>,
     /// The service tier that the provider says it used.
     pub tier: Option<Arc<str>>,
     /// Whether the client asked for a stream.

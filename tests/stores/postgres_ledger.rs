@@ -42,6 +42,7 @@ fn close(ledger: &Ledger, cost: u64) {
         model: Some("claude-*".into()),
         upstream_model: Some("claude-sonnet-5".into()),
         served_model: Some("claude-sonnet-5-20260901".into()),
+        provider_dialect: None,
         tier: Some("standard".into()),
         streamed: true,
         session: Some(SessionKey(7)),
@@ -222,6 +223,7 @@ async fn every_column_arrives() {
         upload_us: 27,
         waited_us: 28,
         overhead_us: 29,
+        provider_dialect: Some("gemini".to_owned()),
     };
     let to = PostgresLedger::new(server.database());
     assert_eq!(to.add(std::slice::from_ref(&row)).await.unwrap(), 1);
@@ -325,7 +327,7 @@ async fn a_database_that_a_later_version_wrote_is_left_alone() {
         .await
         .unwrap();
     let fault = server.database().open().await.unwrap_err();
-    assert_eq!(fault, PostgresFault::Newer { found: 7, known: 1, by: "warmkey 9.9".to_owned() });
+    assert_eq!(fault, PostgresFault::Newer { found: 7, known: 2, by: "warmkey 9.9".to_owned() });
     let fault = PostgresLedger::new(server.database()).add(&[]).await.unwrap_err();
     assert!(matches!(fault, PostgresFault::Newer { .. }));
 }

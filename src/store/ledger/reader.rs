@@ -18,7 +18,7 @@ pub(super) const COLUMNS: &str = "seq, id, at, caller, key, organisation, team, 
     cached_read, write_5m, write_1h, output, reasoning, expected_read, predicted, cache_break, \
     break_tokens, break_cost, care, charge, billed, charged, estimated, crashed, keep_alive, \
     over_soft_budget, overshoot, request_bytes, response_bytes, total_us, first_byte_us, first_token_us, \
-    upload_us, waited_us, overhead_us";
+    upload_us, waited_us, overhead_us, provider_dialect";
 
 /// An integer of the file, which are signed; none that we write is negative.
 pub(super) fn whole(value: i64) -> u64 {
@@ -95,6 +95,7 @@ pub(super) fn read(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
         upload_us: whole(sql.get(next())?),
         waited_us: whole(sql.get(next())?),
         overhead_us: whole(sql.get(next())?),
+        provider_dialect: sql.get(next())?,
     })
 }
 

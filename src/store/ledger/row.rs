@@ -81,6 +81,7 @@ pub struct Row {
     pub upload_us: u64,
     pub waited_us: u64,
     pub overhead_us: u64,
+    pub provider_dialect: Option<String>,
 }
 
 impl Row {
@@ -137,6 +138,7 @@ impl Row {
             upload_us: micros(r.timings.upload),
             waited_us: micros(r.timings.waited),
             overhead_us: micros(r.timings.overhead),
+            provider_dialect: r.provider_dialect.map(|dialect| text(dialect.label())),
             ..Self::bare(r.id.to_string(), r.at, &r.usage, charged)
         }
     }

@@ -205,6 +205,7 @@ fn insert_row(insert: &mut Statement<'_>, row: &Row) -> rusqlite::Result<bool> {
         int(row.upload_us),
         int(row.waited_us),
         int(row.overhead_us),
+        row.provider_dialect,
     ])?;
     Ok(changed > 0)
 }

@@ -10,7 +10,7 @@ use crate::{
     store::counters::{Charged, CounterId},
     types::{
         AttemptOutcome, AttemptRecord, CareDone, Dialect, Flags, IdSource, KeyDigest, NanoUsd, Operation,
-        Outcome, Receipt, RequestId, SessionKey, Timings, Usage, VirtualKey,
+        Outcome, ProviderDialect, Receipt, RequestId, SessionKey, Timings, Usage, VirtualKey,
     },
 };
 
@@ -49,6 +49,7 @@ pub(super) fn receipt(id: RequestId, key: &Arc<VirtualKey>, cost: u64) -> Receip
         model: Some("claude-*".into()),
         upstream_model: Some("claude-sonnet-5".into()),
         served_model: Some("claude-sonnet-5-20260901".into()),
+        provider_dialect: Some(ProviderDialect::Anthropic),
         tier: Some("standard".into()),
         streamed: true,
         session: Some(SessionKey(7)),

@@ -23,7 +23,7 @@ const SHAPE: &str = "id text, at bigint, caller text, key text, organisation tex
     break_tokens bigint, break_cost bigint, care text, charge bigint, billed bigint, charged text, \
     estimated boolean, crashed boolean, keep_alive boolean, over_soft_budget boolean, overshoot boolean, \
     request_bytes bigint, response_bytes bigint, total_us bigint, first_byte_us bigint, \
-    first_token_us bigint, upload_us bigint, waited_us bigint, overhead_us bigint";
+    first_token_us bigint, upload_us bigint, waited_us bigint, overhead_us bigint, provider_dialect text";
 
 /// Balances are read again that changed so long before the last that was seen: a step that began earlier
 /// may become visible later, but none lasts longer.

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, GenericClient};
 use super::{PostgresFault, database::fault};
 
 /// Each brings the database from one version to the next.
-const STEPS: &[&str] = &[include_str!("schema.sql")];
+const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("step2.sql")];
 
 /// `wkld`: the number of our lock.
 const LOCK: i64 = 0x776b_6c64;

@@ -11,7 +11,7 @@ use super::fault;
 use crate::store::ledger::LedgerFault;
 
 /// Each brings the file from one version to the next.
-const STEPS: &[&str] = &[include_str!("schema.sql")];
+const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("step2.sql")];
 
 /// The version that this program writes.
 pub(super) const CURRENT: i64 = STEPS.len() as i64;
