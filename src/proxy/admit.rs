@@ -14,20 +14,21 @@ use super::{
     denial::Denial,
     exchange::Exchange,
     identify::Identified,
+    translation::{self, Outgoing},
     upload::Upload,
     warmth,
 };
 use crate::{
     clock,
-    dialect::{self, HardPin, Splice, TtlAsked},
+    dialect::{self, HardPin, Span, Splice, TtlAsked},
     live::Held,
     metering::Ratios,
     routing::{Price, Prompt},
     session::Owner,
     snapshot,
     telemetry::Traced,
-    types::{EndpointName, ModelName, Operation, ProviderName, Rates, Reason},
-    upstream::{Model, ProviderParams},
+    types::{EndpointName, ModelName, Operation, ProviderDialect, ProviderName, Rates, Reason},
+    upstream::{Endpoint, Model, ProviderParams},
 };
 
 /// A call that may run.
@@ -58,6 +59,8 @@ pub(crate) struct Admitted {
     pub rates: Option<Rates>,
     /// The body is sent to be worked on later (`background`).
     pub background: bool,
+    /// It holds what was sealed for somebody in particular.
+    pub carries: bool,
     /// Tokens per byte, as learned so far: for the estimate of the prompt and the live count.
     pub ratios: Ratios,
     /// The body, until the first byte of the answer is sent.
@@ -81,13 +84,16 @@ impl Shape {
 /// A request's body as it came, and how it goes up.
 pub(crate) struct Payload {
     body: Bytes,
-    model: Option<Splice>,
+    /// Where the model's name stands.
+    model: Option<Span>,
     usage: Option<Splice>,
     care: Plans,
     /// The provider takes it as a request that only warms the cache.
     warms: bool,
     /// The body with its splices, made once for each provider that it is sent to.
-    made: Option<(ProviderName, Shape, Bytes)>,
+    made: Option<Made>,
+    /// The body in other words, made once for each provider and name of the model there.
+    worded: Option<(ProviderName, String, Outgoing)>,
     _held: Option<Held>,
 }
 
@@ -95,7 +101,16 @@ impl Payload {
     /// A request without a body, or whose body goes up as it came.
     pub(crate) fn plain(upload: Option<Upload>) -> Self {
         let (body, held) = upload.map_or((Bytes::new(), None), |upload| (upload.body, Some(upload.held)));
-        Self { body, model: None, usage: None, care: Plans::default(), warms: false, made: None, _held: held }
+        Self {
+            body,
+            model: None,
+            usage: None,
+            care: Plans::default(),
+            warms: false,
+            made: None,
+            worded: None,
+            _held: held,
+        }
     }
 
     /// Lets go of everything.
@@ -118,20 +133,55 @@ impl Payload {
         self.care.care(provider, wanted)
     }
 
-    /// The body as it goes up. Byte for byte what came, but for declared splices.
-    pub(crate) fn bytes(&mut self, provider: &ProviderParams, shape: Shape) -> Bytes {
-        if let Some((made_for, made_as, bytes)) = &self.made
-            && (made_for, *made_as) == (&provider.name, shape)
+    /// The body as it goes up. Byte for byte what came, but for declared splices. `rename`: what the
+    /// model is called there, where that is not what the caller calls it.
+    pub(crate) fn bytes(&mut self, provider: &ProviderParams, rename: Option<&str>, shape: Shape) -> Bytes {
+        if let Some(made) = &self.made
+            && (&made.provider, made.rename.as_deref(), made.shape) == (&provider.name, rename, shape)
         {
-            return bytes.clone();
+            return made.bytes.clone();
         }
         let usage = self.usage.iter().filter(|_| shape.usage);
         let care = self.care.splices(provider).filter(|_| shape.care);
-        let splices: Vec<Splice> = self.model.iter().chain(usage).chain(care).cloned().collect();
+        let model = self.model.clone().zip(rename).map(|(at, name)| Splice::text(at, name));
+        let splices: Vec<Splice> = model.into_iter().chain(usage.chain(care).cloned()).collect();
         let bytes = dialect::apply(&self.body, &splices);
-        self.made = Some((provider.name.clone(), shape, bytes.clone()));
+        self.made = Some(Made {
+            provider: provider.name.clone(),
+            rename: rename.map(str::to_owned),
+            shape,
+            bytes: bytes.clone(),
+        });
         bytes
     }
+
+    /// The body in the words of `endpoint`'s provider, which calls the model `model`.
+    pub(crate) fn worded(
+        &mut self,
+        x: &Exchange,
+        operation: Operation,
+        endpoint: &Endpoint,
+        into: ProviderDialect,
+        model: &str,
+    ) -> Result<Outgoing, Denial> {
+        let provider = &endpoint.provider().params.name;
+        if let Some((made_for, called, outgoing)) = &self.worded
+            && (made_for, called.as_str()) == (provider, model)
+        {
+            return Ok(outgoing.clone());
+        }
+        let outgoing = translation::write(x, operation, &self.body, endpoint, into, model)?;
+        self.worded = Some((provider.clone(), model.to_owned(), outgoing.clone()));
+        Ok(outgoing)
+    }
+}
+
+/// A body with its splices.
+struct Made {
+    provider: ProviderName,
+    rename: Option<String>,
+    shape: Shape,
+    bytes: Bytes,
 }
 
 /// Admits a call, or says why not.
@@ -150,8 +200,9 @@ pub(crate) fn admit(
     let now = clock::now();
     let session = x.identity.as_ref().and_then(|identity| identity.key);
     let ratios = x.live.learned.ratios(who.model.label.as_str(), session);
+    let carries = who.view.has_history && dialect::carries(&upload.body);
     let care = Plans::of(x, &who.model, &who.view, &upload.body);
-    let foreseen = care.foresee(x, &who.model, &mut who.view.settings);
+    let foreseen = care.foresee(x, (operation, carries), &who.model, &mut who.view.settings);
     let tokens = ratios.input_tokens(x.request_bytes);
     let upstream = x.upstream_model.as_ref().map_or("", |model| model.as_str());
     let rates = x.snapshot.prices.rates(upstream, tokens);
@@ -177,15 +228,15 @@ pub(crate) fn admit(
         identity.chain.points = identity.chain.last().copied().into_iter().collect();
     }
     let view = who.view;
-    let rename = who.model.upstream_name(who.requested.as_str());
     let has_option = matches!(operation, Operation::ChatCompletions | Operation::Completions);
     let payload = Payload {
-        model: rename.map(|name| view.splice_model(name)),
+        model: Some(view.model.span.clone()),
         usage: (has_option && view.stream).then(|| view.splice_include_usage(&upload.body)).flatten(),
         care,
         warms: view.prewarm.is_some(),
         body: upload.body,
         made: None,
+        worded: None,
         _held: Some(upload.held),
     };
     Ok(Admitted {
@@ -203,6 +254,7 @@ pub(crate) fn admit(
         max_output: view.max_output_tokens,
         rates,
         background: view.background,
+        carries,
         ratios,
         payload,
     })

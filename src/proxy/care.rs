@@ -7,11 +7,11 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::exchange::Exchange;
+use super::{exchange::Exchange, translation};
 use crate::{
     dialect::{MarkerCare, MarkerPlan, RequestView, Settings, Splice, TtlAsked},
-    types::{CareDone, SessionKey},
-    upstream::{Model, ProviderParams},
+    types::{CareDone, Operation, SessionKey},
+    upstream::{CacheRule, Model, ProviderParams},
 };
 
 /// The care for one request.
@@ -70,11 +70,22 @@ impl Plans {
         }
     }
 
-    /// What the body will ask for, so that the choice can know it. The endpoints of a model speak one family;
-    /// where their providers want other care, the first speaks for all.
-    pub(crate) fn foresee(&self, x: &mut Exchange, model: &Model, settings: &mut Settings) -> Care {
+    /// What the body will ask for, so that the choice can know it. Where the providers of a model want
+    /// other care, or other words, the first speaks for all.
+    pub(crate) fn foresee(
+        &self,
+        x: &mut Exchange,
+        (operation, carries): (Operation, bool),
+        model: &Model,
+        settings: &mut Settings,
+    ) -> Care {
         let Some(endpoint) = model.endpoints.first() else { return Care::default() };
-        let care = self.care(&endpoint.provider().params, true);
+        let params = &endpoint.provider().params;
+        let care = if translation::needed(operation, params, carries).is_some() {
+            self.worded(x, params)
+        } else {
+            self.care(params, true)
+        };
         x.ttl = care.ttl;
         settings.all = settings.all.wrapping_add(care.key_hash);
         if let Some(identity) = &mut x.identity {
@@ -83,6 +94,19 @@ impl Plans {
                     point.breakpoint = true;
                 }
             }
+        }
+        care
+    }
+
+    /// The same of a translated body: the client's own marks are carried over, and where it has none
+    /// and the provider caches nothing unmarked, the translation marks its end.
+    fn worded(&self, x: &Exchange, provider: &ProviderParams) -> Care {
+        let mut care = Care { done: CareDone::default(), ..self.came.clone() };
+        let points = x.identity.as_ref().map_or(0, |identity| identity.chain.points.len());
+        if provider.cache.rule == CacheRule::Marked && care.marks.is_empty() && points > 0 {
+            let ttl = if x.ttl == TtlAsked::Long { TtlAsked::Long } else { TtlAsked::Short };
+            care.marks = vec![(points - 1, ttl)];
+            care.ttl = ttl;
         }
         care
     }

@@ -152,6 +152,10 @@ async fn decide(
                         // What is reserved there may come back.
                         spent(Some(if for_good { retry_after } else { RESERVED }))
                     }
+                    Some(_) | None if reason == Reason::NoEndpoint && lack_tokens(x, wish) => {
+                        let after = Duration::from_secs(u64::from(retry_after));
+                        Denial::retry(reason, after, NO_TOKEN)
+                    }
                     Some(_) | None => deny(reason, retry_after),
                 }));
             }
@@ -164,6 +168,20 @@ async fn decide(
 fn maker(snapshot: &Snapshot, session: SessionKey) -> Option<DomainName> {
     let home = snapshot.policy.sessions().known(session)?.home;
     Some(snapshot.pool.endpoint(home.endpoint.as_str())?.rate_domain().name().clone())
+}
+
+/// What is said where nothing but a token is missing.
+const NO_TOKEN: &str = "the gateway has no valid token for the accounts that serve this model; it is asking \
+    for one, and its log says why there is none";
+
+/// Whether every account that could serve it lacks the token that would let it in.
+fn lack_tokens(x: &Exchange, wish: &Wish<'_>) -> bool {
+    let now = clock::now();
+    let is_meant = |endpoint: &&Arc<Endpoint>| {
+        access::allows(x, endpoint) && wish.pin.is_none_or(|pin| pin == endpoint.name())
+    };
+    let mut meant = wish.model.endpoints.iter().filter(is_meant).peekable();
+    meant.peek().is_some() && meant.all(|one| one.availability(wish.lane, now) == Availability::NoToken)
 }
 
 /// Whether what may be spent is spent at every account that could serve it; or does not suffice for this

@@ -74,7 +74,7 @@ impl Denial {
     /// The HTTP status.
     pub(crate) const fn status(&self) -> u16 {
         match self.reason {
-            Reason::BadRequest | Reason::WrongDialect => 400,
+            Reason::BadRequest | Reason::WrongDialect | Reason::Untranslatable => 400,
             Reason::Unauthenticated => 401,
             Reason::Forbidden => 403,
             Reason::UnknownPath | Reason::UnknownModel | Reason::UnknownObject => 404,
@@ -120,6 +120,7 @@ pub(crate) const fn blame(reason: Reason) -> Blame {
         | Reason::UploadTimeout
         | Reason::UnknownModel
         | Reason::WrongDialect
+        | Reason::Untranslatable
         | Reason::UnknownObject
         | Reason::LimitReached
         | Reason::BudgetExceeded

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 
-use super::{journal::Journal, keepalive::Resting, native::Pass, reading::Reading, reserve::Claim, settle};
+use super::{
+    journal::Journal, keepalive::Resting, native::Pass, reading::Reading, reserve::Claim, settle,
+    translation::Words,
+};
 use crate::{
     clock::{self, Moment, UnixTime},
     dialect::TtlAsked,
@@ -84,6 +87,8 @@ pub struct Exchange {
     pub(crate) traced: Option<Ticket>,
     /// What was put into the body for the cache's sake, at the last try.
     pub(crate) care: CareDone,
+    /// The dialect that it was translated into at the last try, and what was left out.
+    pub(crate) words: Option<Arc<Words>>,
     /// What it takes to keep the session warm when this turn is over.
     pub(crate) resting: Option<Box<Resting>>,
     /// Every try so far.
@@ -160,6 +165,7 @@ impl Exchange {
             refused: None,
             reading: None,
             care: CareDone::default(),
+            words: None,
             resting: None,
             attempts: Vec::new(),
             upload: Duration::ZERO,

@@ -17,7 +17,7 @@ use super::{
     exchange::Exchange,
     feedback, finish, identify, models, passthrough, reply, reserve,
     route::{Route, Target},
-    single, upload,
+    single, translation, upload,
 };
 use crate::{
     clock,
@@ -96,7 +96,7 @@ impl Gateway {
                 x.silent = true;
                 let prefix = target.prefix.as_deref().and_then(|prefix| family_named(x, prefix));
                 let family = models::family_of(prefix, &headers);
-                let body = models::list(x, family, id.as_deref())?;
+                let body = models::list(x, family, prefix, id.as_deref())?;
                 let sent = reply::json(line, x, 200, body).await;
                 Ok(Entered::Ended(said(sent)))
             }
@@ -165,6 +165,9 @@ impl Gateway {
         }
         let admitted = admit::admit(x, operation, who, upload)?;
         reserve::call(x, &admitted).await?;
+        if let Some(count) = translation::estimated_count(&admitted, x.request_bytes) {
+            return Ok(said(reply::estimate(line, x, count).await));
+        }
         let background = admitted.background;
         // What is learned later is the answer's, not the request's: a background answer has no usage yet.
         x.metered = !background;
@@ -287,7 +290,7 @@ fn target(x: &mut Exchange, path: &str, headers: &http::HeaderMap) -> Result<Tar
             }
         }
         (_, Some(Family::Anthropic)) => x.dialect = Some(Dialect::Anthropic),
-        (_, Some(Family::OpenAi)) => x.dialect = Some(Dialect::OpenAiChat),
+        (_, Some(Family::OpenAi | Family::Gemini | Family::Bedrock)) => x.dialect = Some(Dialect::OpenAiChat),
         (_, None) => {}
     }
     Ok(target)

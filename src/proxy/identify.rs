@@ -15,7 +15,7 @@ use crate::{
     live::Found,
     session::{self, Asked},
     types::{ModelName, Operation, Reason},
-    upstream::{Model, Unresolved},
+    upstream::Model,
 };
 
 /// What is known of a call once its body was read.
@@ -96,7 +96,7 @@ pub(crate) fn call(
         .map_err(|fault| Denial::new(Reason::BadRequest, fault.to_string()))?;
     let requested = view.model.value.clone();
     let model = x.snapshot.models.resolve(requested.as_str(), operation.dialect().family());
-    let model = Arc::clone(model.map_err(|fault| unresolved(fault, &requested, operation))?);
+    let model = Arc::clone(model.ok_or_else(|| unknown(&requested))?);
     x.streamed = view.stream;
     x.model = Some(model.label.clone());
     x.upstream_model =
@@ -110,20 +110,11 @@ pub(crate) fn call(
     Ok(Identified { model, requested, view })
 }
 
-fn unresolved(fault: Unresolved, requested: &ModelName, operation: Operation) -> Denial {
+fn unknown(requested: &ModelName) -> Denial {
     // A name is the caller's own text; what is absurdly long is not worth repeating.
     let shown: String = requested.as_str().chars().take(100).collect();
-    match fault {
-        Unresolved::Unknown => Denial::new(
-            Reason::UnknownModel,
-            format!("model `{shown}` is not offered here; `GET /v1/models` lists what is"),
-        ),
-        Unresolved::WrongDialect => Denial::new(
-            Reason::WrongDialect,
-            format!(
-                "model `{shown}` is not served in the `{}` dialect; use the API of its provider",
-                operation.dialect().label()
-            ),
-        ),
-    }
+    Denial::new(
+        Reason::UnknownModel,
+        format!("model `{shown}` is not offered here; `GET /v1/models` lists what is"),
+    )
 }

@@ -77,14 +77,16 @@ pub(super) fn hold(
     let params = &provider.params;
     let identity = x.identity.as_ref().filter(|identity| identity.key.is_some())?;
     // The long life outlasts most rests, and without a marker there is nothing to keep.
-    let short = call.operation == Operation::Messages && x.ttl == TtlAsked::Short;
+    // Of a translated body nobody knows what warms without an answer.
+    let short = call.operation == Operation::Messages && x.ttl == TtlAsked::Short && x.words.is_none();
     if !short || !is_wanted(&x.live.keys, &x.caller, params) {
         return None;
     }
     let sort = sort_of(request.headers, identity.parent.is_some())?;
     let keeps = sort == Sort::Main && call.payload.warms();
     let kept = keeps.then(|| {
-        let body = call.payload.bytes(params, shape);
+        let rename = call.model.upstream_name_at(endpoint, call.requested.as_str());
+        let body = call.payload.bytes(params, rename, shape);
         let share = x.live.keeper.share(body.len() as u64, params.keep_alive.max_bytes)?;
         let turn = KeptTurn {
             endpoint: endpoint.name().clone(),
@@ -179,7 +181,7 @@ pub async fn keep_alive(live: Arc<Live>, upstreams: Arc<Upstreams>) {
 fn home(snapshot: &Snapshot, turn: &KeptTurn) -> Option<(Arc<Endpoint>, Arc<Model>, Lane)> {
     let endpoint = snapshot.pool.endpoint(turn.endpoint.as_str()).map(Arc::clone)?;
     let family = endpoint.provider().params.family;
-    let model = snapshot.models.resolve(turn.requested.as_str(), family).ok().map(Arc::clone)?;
+    let model = snapshot.models.resolve(turn.requested.as_str(), family).map(Arc::clone)?;
     let lane = model.lane(Operation::Messages, turn.requested.as_str());
     Some((endpoint, model, lane))
 }

@@ -43,6 +43,8 @@ pub(crate) enum LastWord {
     Broken(Failure),
     /// A budget has nothing left for it.
     Budget(Box<Refusal>),
+    /// Its dialect has no words for it.
+    Untranslatable(Denial),
 }
 
 impl LastWord {
@@ -59,6 +61,7 @@ impl LastWord {
             ),
             Self::Broken(failure) => Ending::Denied(broken(&failure)),
             Self::Budget(refusal) => Ending::Denied(Denial::refused(*refusal)),
+            Self::Untranslatable(denial) => Ending::Denied(denial),
         }
     }
 

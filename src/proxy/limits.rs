@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use crate::{
     clock::{self, UnixTime},
     quota::{Figure, Figures},
-    types::{Dialect, Family},
+    types::Dialect,
 };
 
 /// Families of headers in which providers speak of limits.
@@ -39,8 +39,8 @@ pub(crate) fn tell(head: &mut ResponseHeader, dialect: Dialect, figures: &Figure
     for name in drop {
         head.remove_header(&name);
     }
-    match dialect.family() {
-        Family::Anthropic => {
+    match dialect {
+        Dialect::Anthropic => {
             for (kind, figure) in [
                 ("requests", figures.requests),
                 ("tokens", figures.tokens),
@@ -54,7 +54,7 @@ pub(crate) fn tell(head: &mut ResponseHeader, dialect: Dialect, figures: &Figure
                 let _ = head.insert_header(name("reset"), moment(at, &figure));
             }
         }
-        Family::OpenAi => {
+        Dialect::OpenAiChat | Dialect::OpenAiResponses => {
             // Where only a part of the tokens is limited, that is what limits them.
             let tokens = figures.tokens.or(figures.input_tokens).or(figures.output_tokens);
             for (kind, figure) in [("requests", figures.requests), ("tokens", tokens)] {

@@ -15,6 +15,7 @@
 mod route;
 
 mod admit;
+mod authorise;
 mod choose;
 mod forward;
 mod gateway;
@@ -44,6 +45,7 @@ mod limits;
 mod models;
 mod reading;
 mod reply;
+mod translation;
 
 mod care;
 mod check;

@@ -19,14 +19,23 @@ pub(crate) fn family_of(prefix: Option<Family>, headers: &HeaderMap) -> Family {
 }
 
 /// The list, or one of it. Globs are offered as what they are made of: nobody can call `claude-*`.
-pub(crate) fn list(x: &Exchange, family: Family, id: Option<&str>) -> Result<Bytes, Denial> {
-    let listings: Vec<ModelListing> = x
+/// `only`: the path names a provider, whose family's models are meant.
+pub(crate) fn list(
+    x: &Exchange,
+    family: Family,
+    only: Option<Family>,
+    id: Option<&str>,
+) -> Result<Bytes, Denial> {
+    let mut listings: Vec<ModelListing> = x
         .snapshot
         .models
         .models()
-        .filter(|model| offered(x, model, family))
+        .filter(|model| only.is_none_or(|only| only == model.family) && offered(x, model))
         .map(|model| listing(x, model))
         .collect();
+    // One name in two dialects is one model to a caller.
+    let mut seen = std::collections::HashSet::new();
+    listings.retain(|listing| seen.insert(listing.id.clone()));
     match id {
         None => Ok(dialect::models(family, &listings)),
         Some(id) => listings.iter().find(|listing| listing.id.as_str() == id).map_or_else(
@@ -39,11 +48,10 @@ pub(crate) fn list(x: &Exchange, family: Family, id: Option<&str>) -> Result<Byt
     }
 }
 
-fn offered(x: &Exchange, model: &Model, family: Family) -> bool {
+/// Whatever its provider speaks: what is not spoken is translated.
+fn offered(x: &Exchange, model: &Model) -> bool {
     let name = model.label.as_str();
-    model.family == family
-        && !name.contains('*')
-        && x.key.as_ref().is_none_or(|key| snapshot::may_use(key, name))
+    !name.contains('*') && x.key.as_ref().is_none_or(|key| snapshot::may_use(key, name))
 }
 
 /// With prices as this caller is billed for them, its markup included.

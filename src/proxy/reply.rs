@@ -46,6 +46,12 @@ pub(crate) fn explain(head: &mut ResponseHeader, x: &Exchange) {
         let said = format!("refused here; made at {made_at}, where the next turn goes");
         let _ = head.insert_header("x-warmkey-thinking", said);
     }
+    if let Some(words) = &x.words {
+        let _ = head.insert_header("x-warmkey-translated", words.dialect.label());
+    }
+    if let Some(dropped) = x.words.as_ref().and_then(|words| words.dropped()) {
+        let _ = head.insert_header("x-warmkey-dropped", dropped);
+    }
     if x.care.any() {
         let _ = head.insert_header("x-warmkey-care", x.care.to_string());
     }
@@ -63,6 +69,16 @@ pub(crate) async fn json(
     let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
     explain(&mut head, x);
     send(line, x, head, body).await
+}
+
+/// A count of ours in place of the provider's, marked as such.
+pub(crate) async fn estimate(line: &mut Downlink<'_>, x: &mut Exchange, count: Bytes) -> Result<(), Lost> {
+    let Ok(mut head) = ResponseHeader::build(200, Some(8)) else { return Err(Lost::Gone) };
+    let _ = head.insert_header(header::CONTENT_TYPE, "application/json");
+    let _ = head.insert_header(header::CONTENT_LENGTH, count.len());
+    let _ = head.insert_header("x-warmkey-estimated", "input_tokens");
+    explain(&mut head, x);
+    send(line, x, head, count).await
 }
 
 async fn send(
@@ -137,8 +153,13 @@ pub(crate) async fn pass(
             dialect::stream_error(dialect, x.status, "upstream_error", message, &x.id.to_string(), None);
         return line.last_words(event).await;
     }
-    let Ok(mut head) = super::relay::downward(&last.head, observe) else { return Err(Lost::Gone) };
-    let _ = head.insert_header(header::CONTENT_LENGTH, last.body.len());
+    let told = match &x.words {
+        Some(words) => words.error(&last.head, &last.body, &x.id.to_string()),
+        None => super::relay::downward(&last.head, observe).map(|head| (head, last.body.clone())),
+    };
+    let Ok((mut head, body)) = told else { return Err(Lost::Gone) };
+    x.status = head.status.as_u16();
+    let _ = head.insert_header(header::CONTENT_LENGTH, body.len());
     if x.status == 429 {
         let unsaid = x.endpoint.as_ref().map(|endpoint| endpoint.provider().params.cooling.default_429);
         let after = last.retry_after().or(unsaid).unwrap_or_default();
@@ -147,7 +168,7 @@ pub(crate) async fn pass(
         head.remove_header("retry-after-ms");
     }
     explain(&mut head, x);
-    send(line, x, head, last.body.clone()).await
+    send(line, x, head, body).await
 }
 
 /// Ends a stream that broke off after content with one error event of the client's dialect; an

@@ -14,9 +14,10 @@ use crate::{
     store::counters::Charged,
     telemetry::Metrics,
     types::{
-        CacheBreak, Family, Flags, IdSource, NanoUsd, Operation, Outcome, Reason, Receipt, SessionKey,
-        Timings, Usage,
+        CacheBreak, Flags, IdSource, NanoUsd, Operation, Outcome, ProviderDialect, Reason, Receipt,
+        SessionKey, Timings, Usage,
     },
+    upstream::CacheRule,
 };
 
 /// Makes the receipt and books it.
@@ -64,6 +65,7 @@ pub(crate) fn settle(x: &mut Exchange) {
         model: x.model.clone(),
         upstream_model: x.upstream_model.clone(),
         served_model: x.reading.as_ref().and_then(|reading| reading.served_model.clone()),
+        provider_dialect: provider_dialect(x),
         tier: x.reading.as_ref().and_then(|reading| reading.tier.clone()),
         streamed: x.streamed,
         session,
@@ -106,12 +108,21 @@ pub(crate) fn settle(x: &mut Exchange) {
     if let Some(refusal) = &x.refused {
         metrics.spending.refused(refusal.scope.level(), refusal.what.label());
     }
+    if let (Some(words), Some(dialect)) = (&x.words, x.dialect) {
+        metrics.translated(dialect.label(), words.dialect.label(), words.dropped.len() as u64);
+    }
     log(&receipt, x);
     note(x, &receipt);
     if let Some(ledger) = &x.live.ledger {
         ledger.close(receipt, charged);
     }
     x.reading = None;
+}
+
+/// What was spoken with the provider that was asked last.
+fn provider_dialect(x: &Exchange) -> Option<ProviderDialect> {
+    x.called?;
+    x.words.as_ref().map(|words| words.dialect).or(x.dialect.map(ProviderDialect::from))
 }
 
 /// Keeps the decision where people can ask for it.
@@ -188,7 +199,7 @@ fn cache_break(x: &mut Exchange, outcome: Outcome, usage: &Usage, estimated: boo
         warm_until: begun + provider.cache.of(x.ttl),
         usage: *usage,
         reported: !estimated,
-        automatic: provider.family == Family::OpenAi,
+        automatic: provider.cache.rule == CacheRule::Anywhere,
         // Only Anthropic's own door knows the block for what it is (providers 2.1).
         strips_attribution: provider.host == "api.anthropic.com",
         rates: model.and_then(|model| x.snapshot.prices.rates(model.as_str(), usage.total_input())),
@@ -212,6 +223,8 @@ fn log(r: &Receipt, x: &Exchange) {
         caller = %r.caller,
         tenant = %r.tenant,
         dialect = r.dialect.map(|d| d.label()),
+        provider_dialect = r.provider_dialect.map(|dialect| dialect.label()),
+        dropped = x.words.as_ref().map(|words| words.dropped.len()).filter(|dropped| *dropped > 0),
         gen_ai.request.model = r.model.as_ref().map(|m| m.as_str()),
         endpoint = r.endpoint.as_ref().map(|e| e.as_str()),
         session = r.session.map(|s| s.to_string()),

@@ -61,7 +61,7 @@ pub(crate) async fn single(
         method: request.method.clone(),
         path_and_query: &request.path_and_query,
         headers: request.headers,
-        body: payload.bytes(params, Shape::PLAIN),
+        body: payload.bytes(params, None, Shape::PLAIN),
         first_byte: params.timeouts.total,
     };
     let mut sent = line.attend(Box::pin(forward::send(&gateway.upstreams, &out))).await;
@@ -105,6 +105,7 @@ async fn pass(
     let status = answer.head.status.as_u16();
     let params = &endpoint.provider().params;
     let passage = Passage {
+        words: None,
         operation: Operation::Responses,
         hide_usage: false,
         replaceable: false,

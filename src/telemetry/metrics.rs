@@ -43,12 +43,15 @@ pub struct Metrics {
     keep_alive_cost: prometheus::CounterVec,
     trace_turns: IntCounterVec,
     price_missing: IntCounterVec,
+    words: Words,
     /// Limits, budgets and the ledger.
     pub spending: Spending,
     /// Requests whose usage no provider reported, so that it was estimated.
     estimated: IntCounter,
     /// Tries that may have been billed although another one answered.
     ambiguous: IntCounter,
+    /// Tokens of endpoints that were asked for, by endpoint and result.
+    pub tokens_fetched: IntCounterVec,
     /// Settings read again, by result.
     pub reloads: IntCounterVec,
     /// State of each endpoint: 1 for the state it is in, 0 for the others.
@@ -83,6 +86,24 @@ pub struct Metrics {
 }
 
 static METRICS: OnceLock<Metrics> = OnceLock::new();
+
+/// Requests in other words.
+struct Words {
+    translated: IntCounterVec,
+    dropped: IntCounterVec,
+}
+
+impl Words {
+    fn register(r: Family<'_>) -> Self {
+        let labels = &["from", "to"];
+        let translated = "Requests that went up in another dialect than they came in.";
+        let dropped = "Members of requests that were left out in translation.";
+        Self {
+            translated: r.counters("translated_total", translated, labels),
+            dropped: r.counters("dropped_members_total", dropped, labels),
+        }
+    }
+}
 
 impl Metrics {
     /// The process's metrics.
@@ -143,9 +164,11 @@ impl Metrics {
             ),
             trace_turns: r.counters("trace_turns_total", "Turns for the trace file.", &["result"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
+            words: Words::register(r),
             spending: Spending::register(r),
             estimated: r.counter("usage_estimated_total", "Requests whose usage was estimated."),
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
+            tokens_fetched: r.counters("tokens_fetched_total", "Upstream tokens.", &["endpoint", "result"]),
             reloads: r.counters("reloads_total", "Settings read again.", &["result"]),
             endpoint_state: r.gauges("endpoint_state", "1 for the state it is in.", &["endpoint", "state"]),
             domain_open: r.gauges(
@@ -299,6 +322,14 @@ impl Metrics {
     /// A request of this configured model had no known price.
     pub fn no_price(&self, model: &str) {
         self.price_missing.with_label_values(&[model]).inc();
+    }
+
+    /// A request went up in other words, and so many of its members were left out.
+    pub fn translated(&self, from: &str, to: &str, dropped: u64) {
+        self.words.translated.with_label_values(&[from, to]).inc();
+        if dropped > 0 {
+            self.words.dropped.with_label_values(&[from, to]).inc_by(dropped);
+        }
     }
 
     /// A turn was `written` into the trace, or `dropped`.

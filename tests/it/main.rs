@@ -40,5 +40,6 @@ mod smoke;
 mod thinking;
 mod tight;
 mod trace;
+mod translate;
 mod transport;
 mod wire;

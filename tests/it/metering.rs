@@ -17,7 +17,7 @@ fn long(text: &str) -> String {
 }
 
 /// Waits until everything is booked on both sides, and compares them to the token and the dollar.
-async fn assert_books_agree(what: &str, sim: &Sim, gateway: &Gateway) {
+pub async fn assert_books_agree(what: &str, sim: &Sim, gateway: &Gateway) {
     gateway.at_rest().await;
     sim.wait_for(|seen| seen.iter().all(|request| request.done)).await;
     let billed = sim.stats().total();

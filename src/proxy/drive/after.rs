@@ -17,7 +17,7 @@ use crate::{
     },
     routing::{Failed, Next, Tried, after_failure},
     types::{AttemptOutcome, AttemptRecord, EndpointName},
-    upstream::{Asked, Credentials, Failure, Verdict, classify, classify_event},
+    upstream::{Asked, Credentials, Endpoint, Failure, Verdict, classify, classify_event},
 };
 
 impl Drive<'_, '_> {
@@ -233,8 +233,10 @@ impl Drive<'_, '_> {
     }
 
     /// The option is not to be tried there.
-    pub(super) fn usage_is_refused(&self) -> bool {
-        let Some(endpoint) = self.x.endpoint.as_ref().filter(|_| !self.no_usage_option) else { return true };
+    pub(super) fn usage_is_refused(&self, endpoint: &Endpoint) -> bool {
+        if self.no_usage_option {
+            return true;
+        }
         let refused = self.x.live.usage_refused.lock();
         !refused.is_empty()
             && refused.contains(&(endpoint.provider().params.name.clone(), self.call.model.label.clone()))

@@ -2,6 +2,7 @@
 //! has reached the client and something is left to try.
 
 mod after;
+mod outgoing;
 mod search;
 
 use std::{sync::Arc, time::Duration};
@@ -22,9 +23,9 @@ use super::{
     keepalive,
     last_word::{Final, LastWord},
     limits,
-    reading::Reading,
+    reading::{Learner, Reading},
     relay::{self, Cut, Ended, Passage},
-    reply, reserve,
+    reply, reserve, translation,
 };
 use crate::{
     clock::{self, Moment},
@@ -198,6 +199,10 @@ impl<'a, 'l> Drive<'a, 'l> {
     }
 
     async fn attempt(&mut self, mut choice: Choice) -> Step {
+        let (body, adds_usage) = match self.outgoing(&choice.endpoint) {
+            Ok(outgoing) => outgoing,
+            Err(denial) => return self.untranslatable(&choice, denial),
+        };
         match reserve::bind(self.x, &choice.endpoint).await {
             Ok(out) if out.is_empty() => {}
             Ok(out) => {
@@ -214,22 +219,21 @@ impl<'a, 'l> Drive<'a, 'l> {
             self.x.called = Some(started);
         }
         self.count += 1;
-        let care = self.call.payload.care(&provider.params, !self.no_care);
-        self.x.care = care.done;
-        self.x.ttl = care.ttl;
         self.begin(&choice, started);
         let deadline = self.x.since + provider.params.timeouts.total;
-        let adds_usage = self.call.payload.adds_usage(&provider.params) && !self.usage_is_refused();
         let streams = self.x.streamed && !self.call.background;
         let patience =
             if streams { provider.params.timeouts.first_byte } else { provider.params.timeouts.total };
+        let headers = self.headers(&provider.params);
+        let words = self.x.words.clone();
+        let path = words.as_ref().map_or(&self.request.path_and_query, |words| &words.path);
         let out = Outbound {
             provider: &provider.params,
             key: choice.endpoint.key(),
             method: self.request.method.clone(),
-            path_and_query: &self.request.path_and_query,
-            headers: self.request.headers,
-            body: self.call.payload.bytes(&provider.params, Shape { usage: adds_usage, care: !self.no_care }),
+            path_and_query: path,
+            headers: &headers,
+            body,
             first_byte: patience.min(started.until(deadline)),
         };
         // Boxed, so that the connecting does not take up room for as long as the stream runs.
@@ -262,8 +266,12 @@ impl<'a, 'l> Drive<'a, 'l> {
         x.answered = None;
         let session = x.identity.as_ref().and_then(|identity| identity.key);
         let meter = Meter::new(self.call.operation, x.request_bytes, self.call.ratios, x.since);
-        x.reading =
-            Some(Reading::new(meter, super::reading::Learner::of(x, self.call.operation, &choice.endpoint)));
+        let mut learner = Learner::of(x, self.call.operation, &choice.endpoint);
+        if x.words.is_some() {
+            // Its id is nothing that the provider knows an object by.
+            learner = learner.creating(None);
+        }
+        x.reading = Some(Reading::new(meter, learner));
         if !self.call.operation.generates() {
             return;
         }
@@ -310,8 +318,10 @@ impl<'a, 'l> Drive<'a, 'l> {
         }
         let params = &choice.endpoint.provider().params;
         let hold = &self.x.snapshot.server.hold;
+        let words = self.x.words.clone();
         let passage = Passage {
             operation: self.call.operation,
+            words: words.clone(),
             hide_usage,
             replaceable: true,
             hold: match self.call.operation.dialect() {
@@ -325,7 +335,11 @@ impl<'a, 'l> Drive<'a, 'l> {
         self.x.resting = keepalive::hold(self.x, &mut self.call, self.request, shape, started);
         let status = answer.head.status.as_u16();
         let observe = params.credentials == Credentials::Caller;
-        let Ok(mut down) = relay::downward(&answer.head, observe) else {
+        let head = match &words {
+            Some(words) => translation::head(&answer.head, words.framing(&answer.head.headers).is_some()),
+            None => relay::downward(&answer.head, observe),
+        };
+        let Ok(mut down) = head else {
             let last = LastWord::Broken(Failure::Broken);
             return self.failed(choice, Failure::Broken, Some(status), true, last, started);
         };

@@ -161,6 +161,7 @@ fn may_come_back(endpoint: &Endpoint, lane: Lane, now: Moment) -> bool {
     let available = endpoint.availability(lane, now);
     match available {
         Availability::Quarantined
+        | Availability::NoToken
         | Availability::Drained
         | Availability::Unhealthy
         | Availability::Barred { .. }

@@ -5,10 +5,12 @@
 //! is an error can still be tried elsewhere; and the tail of an event that has not fully arrived,
 //! because a client can do nothing with it, and an error event must begin on a boundary.
 
+mod reader;
 mod stream;
 mod whole;
+mod worded;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::header;
@@ -22,6 +24,7 @@ use super::{
     headers,
     journal::Journal,
     reading::Reading,
+    translation::Words,
 };
 use crate::{
     clock::Moment,
@@ -66,6 +69,8 @@ pub(crate) enum Cut {
 pub(crate) struct Passage {
     /// What was asked for.
     pub operation: Operation,
+    /// It was translated, and so is the answer.
+    pub words: Option<Arc<Words>>,
     /// Our usage option was added, so its chunk is not for the client.
     pub hide_usage: bool,
     /// Another try may bring a better answer than a `200` that holds an error, or half an answer.
@@ -150,13 +155,17 @@ pub(crate) async fn relay(
     x: &mut Exchange,
     payload: &mut Payload,
 ) -> Ended {
-    let is_stream = is_event_stream(&answer.head.headers);
+    let framing = passage.words.as_ref().and_then(|words| words.framing(&answer.head.headers));
+    let is_stream =
+        if passage.words.is_some() { framing.is_some() } else { is_event_stream(&answer.head.headers) };
     let Some(Listeners { reading, flight, permit, journal }) = x.listeners() else {
         return Ended::Unseen(Cut::Broken);
     };
     let mut tap = Tap { reading, flight, permit, journal, payload };
     if is_stream {
         stream::stream(line, answer, down, passage, &mut tap).await
+    } else if let Some(words) = &passage.words {
+        worded::worded(line, answer, down, words, passage, &mut tap).await
     } else {
         whole::whole(line, answer, down, passage, &mut tap).await
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use pingora::http::ResponseHeader;
 
-use super::{Cut, Ended, Next, Passage, Tap, is_encoded, next};
+use super::{Cut, Ended, Next, Passage, Tap, is_encoded, next, reader::Reader};
 use crate::{
     clock::{self, Moment},
-    dialect::{Passed, StreamReader},
+    dialect::Passed,
     proxy::{
         downlink::{Downlink, Lost},
         forward::Answer,
@@ -18,6 +18,9 @@ use crate::{
 
 /// How long a provider may take to end a stream whose terminal event has come.
 const LAST_BYTE: Duration = Duration::from_secs(1);
+/// A provider may be silent for so long before a client of a dialect with pings is sent one: Bedrock and
+/// Gemini send none, and proxies in between cut what is silent for a minute.
+const PING: Duration = Duration::from_secs(15);
 /// What is held of a stream's lifecycle events at most.
 const HELD: usize = 256 << 10;
 
@@ -29,7 +32,7 @@ pub(super) async fn stream(
     tap: &mut Tap<'_>,
 ) -> Ended {
     let mut stream = Stream {
-        reader: StreamReader::new(passage.operation, passage.hide_usage),
+        reader: Reader::new(passage, &answer),
         opaque: is_encoded(&answer.head.headers),
         held: Vec::new(),
         held_bytes: 0,
@@ -47,7 +50,7 @@ pub(super) async fn stream(
 }
 
 struct Stream {
-    reader: StreamReader,
+    reader: Reader,
     /// It is packed, though we asked for plain bytes: they can only be passed on.
     opaque: bool,
     held: Vec<Bytes>,
@@ -66,10 +69,17 @@ impl Stream {
     ) -> Ended {
         let hold_until = clock::now() + passage.hold;
         let mut idle_until = clock::now() + passage.timeouts.idle;
+        let ping = passage.words.as_ref().and_then(|words| words.ping());
+        let mut ping_at = clock::now() + PING;
         loop {
             let mut until = idle_until.min(passage.deadline);
             if !self.held.is_empty() {
                 until = until.min(hold_until);
+            }
+            // A head that is not sent yet is worth more than a ping: another endpoint may still answer.
+            let ping = ping.as_ref().filter(|_| self.down.is_none() && !tap.reading.is_over());
+            if ping.is_some() {
+                until = until.min(ping_at);
             }
             let step = match next(line, answer, until).await {
                 Ok(Next::Chunk(chunk)) => {
@@ -80,6 +90,7 @@ impl Stream {
                     };
                     // Counted from here: the time that our client takes to read is not the provider's.
                     idle_until = clock::now() + passage.timeouts.idle;
+                    ping_at = clock::now() + PING;
                     if tap.reading.is_over() {
                         // All is said; only the end is awaited, so that the connection lives on.
                         idle_until = idle_until.min(clock::now() + LAST_BYTE);
@@ -94,6 +105,9 @@ impl Stream {
                         Err(self.cut(tap.reading, Cut::Overdue))
                     } else if now >= idle_until {
                         Err(self.cut(tap.reading, Cut::Idle))
+                    } else if let Some(ping) = ping.filter(|_| now >= ping_at) {
+                        ping_at = now + PING;
+                        line.answer(ping.clone()).await.map_err(Ended::Lost)
                     } else {
                         self.flush(line, tap).await
                     }
@@ -219,8 +233,12 @@ impl Stream {
         }
         if !end.complete && !self.opaque {
             return match (&tap.reading.fault, self.down.is_some()) {
-                // The provider's own error event was the end, and the client has seen it.
-                (Some(fault), false) => Ended::Interrupted(Cut::Reported(fault.clone())),
+                // The provider's own error event was the end, and the client has seen it, or sees it now
+                // where it only showed at the end.
+                (Some(fault), false) => {
+                    let said = Ended::Interrupted(Cut::Reported(fault.clone()));
+                    line.answer(end.held).await.map_or_else(Ended::Lost, |()| said)
+                }
                 (_, true) => Ended::Unseen(Cut::Truncated),
                 (None, false) => Ended::Interrupted(Cut::Truncated),
             };
