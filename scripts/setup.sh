@@ -63,12 +63,16 @@ compiles_c() {
 }
 
 python_sdks() {
-    local wanted=tests/sdk/python/requirements.txt stamp=.venv/.installed
-    cmp -s "$wanted" "$stamp" && .venv/bin/python -c '' 2>/dev/null && return 0
+    # The SDKs as clients, as judges of what is sent, and llama.cpp's server as a wheel.
+    local part wanted stamp=.venv/.installed
+    wanted=$(sort -u tests/sdk/python/requirements.txt tests/judges/requirements.txt tests/engine/requirements.txt)
+    [[ -f $stamp && $wanted == "$(<$stamp)" ]] && .venv/bin/python -c '' 2>/dev/null && return 0
     python3 -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
-    cp "$wanted" "$stamp"
-    say "made .venv with $(tr '\n' ' ' <"$wanted")"
+    local given=()
+    for part in sdk/python judges engine; do given+=(--requirement "tests/$part/requirements.txt"); done
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${given[@]}"
+    printf '%s\n' "$wanted" >"$stamp"
+    say "made .venv with $(tr '\n' ' ' <"$stamp")"
 }
 
 node_sdks() {

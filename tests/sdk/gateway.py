@@ -17,12 +17,24 @@ PROVIDERS = {
     "openai": ("openai", "gpt-5.6", [("o-1", "org-c"), ("o-2", "org-c"), ("o-3", "org-d")], "gpt"),
 }
 
+# A provider of each dialect, each in that dialect alone: what other clients ask it for is translated.
+ANY_FAULTS = ("limited", "broken", "cut")
+ANY = {
+    # name of provider, model and endpoint: (what it speaks, what the model is called there)
+    "any-messages": ('dialect = "anthropic"', "claude-sonnet-4-6"),
+    "any-chat": ('dialect = "openai"\nspeaks = ["openai-chat"]', "gpt-5.6"),
+    "any-responses": ('dialect = "openai"\nspeaks = ["openai-responses"]', "gpt-5.6"),
+    "any-gemini": ('dialect = "gemini"', "gemini-3.8-flash"),
+    "any-converse": ('dialect = "bedrock"\nregion = "us-east-1"', "us.anthropic.claude-sonnet-4-6"),
+    "any-invoke": ('dialect = "bedrock-claude"\nregion = "us-east-1"', "us.anthropic.claude-sonnet-4-6"),
+}
+
 
 def main() -> None:
     data, admin, sim = sys.argv[1:4]
     accounts, parts = [], []
     for provider, (dialect, model, healthy, prefix) in PROVIDERS.items():
-        parts.append(provider_section(provider, dialect))
+        parts.append(provider_section(provider, f'dialect = "{dialect}"'))
         for name, organization in healthy:
             accounts.append((name, organization))
             parts.append(endpoint(name, provider, organization))
@@ -38,6 +50,14 @@ def main() -> None:
                     accounts.append((name, name))
                 parts.append(endpoint(name, provider, name, region=name))
                 parts.append(model_section(name, [name], model))
+
+    for model, (lines, upstream) in ANY.items():
+        parts.append(provider_section(model, lines))
+        # One account that is well, and for each suite one for every way of failing.
+        for name in [model, *(f"{suite}-{model}-{fault}" for suite in SUITES for fault in ANY_FAULTS)]:
+            accounts.append((name, name))
+            parts.append(endpoint(name, model, name, region=name, signed="bedrock" in lines))
+            parts.append(model_section(name, [name], upstream))
 
     print(HEAD.format(data=data, admin=admin, sim=sim, callers=callers()))
     for name, organization in accounts:
@@ -100,22 +120,25 @@ token_sha256 = "{token}"
     return "".join(sections)
 
 
-def provider_section(name: str, dialect: str) -> str:
+def provider_section(name: str, lines: str) -> str:
     return f"""[[provider]]
 name = "{name}"
-dialect = "{dialect}"
+{lines}
 base_url = "sim"
 # Short, so that a suite that fails accounts on purpose does not wait for them.
 cooling = {{ stay_delay = "100ms", stay_max = "300ms", base = "100ms", max = "1s" }}
 """
 
 
-def endpoint(name: str, provider: str, organization: str, region: str = "") -> str:
+def endpoint(name: str, provider: str, organization: str, region: str = "", signed: bool = False) -> str:
     where = f'region = "{region}"\n' if region else ""
+    key = f'"sk-sim-{name}"'
+    if signed:
+        key = f'{{ aws_access_key_id = {key}, aws_secret_access_key = "secret-of-sk-sim-{name}" }}'
     return f"""[[endpoint]]
 name = "{name}"
 provider = "{provider}"
-key = "sk-sim-{name}"
+key = {key}
 organization = "{organization}"
 workspace = "{name}"
 {where}"""
