@@ -17,12 +17,14 @@ use std::{
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use warmkey::{
     clock::{Moment, UnixTime},
-    dialect::TtlAsked,
+    dialect::{OnLoss, Quirks, TtlAsked},
     routing::{
         Ask, Choosing, Decision, InputFacts, Policy, Price, Prompt, PromptFacts, Ring, Router, RouterParams,
         SavedPrefix, SavedWarm, SelectKey, Start, TurnFacts, USUAL_RATES, WarmIndex,
     },
-    types::{AffinityResult, Family, ModelName, PrefixChain, PrefixPoint, Section, SessionKey},
+    types::{
+        AffinityResult, Family, ModelName, PrefixChain, PrefixPoint, ProviderDialect, Section, SessionKey,
+    },
     upstream::{
         AuthScheme, CacheCare, CacheLife, CacheRule, Cooling, Credentials, Endpoint, EndpointParams, Flow,
         HttpVersion, KeepAlive, Lane, LimitParams, LimitsGiven, Overload, Pool, ProviderParams, RoutingMode,
@@ -60,8 +62,12 @@ fn mix(value: u64) -> u64 {
 /// `n` endpoints, eight to an organisation, with limits that are never reached.
 fn pool(n: usize, routing: RoutingMode) -> Pool {
     let provider = ProviderParams {
+        region: None,
         name: "p".into(),
         family: Family::Anthropic,
+        speaks: vec![ProviderDialect::Anthropic],
+        quirks: Quirks::default(),
+        on_loss: OnLoss::default(),
         tls: true,
         host: "api.test".into(),
         port: 443,
@@ -94,6 +100,7 @@ fn pool(n: usize, routing: RoutingMode) -> Pool {
         tokens: None,
     };
     let endpoint = |i: usize| EndpointParams {
+        grant: None,
         name: format!("key-{i}").as_str().into(),
         provider: "p".into(),
         key: None,
