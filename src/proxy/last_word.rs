@@ -3,12 +3,12 @@
 //! Errors about the request reach it word by word. Trouble with our own accounts is ours to say: a
 //! client that is told 401 would throw its key away, and it was not its key.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
-use super::{denial::Denial, drive::Ending};
+use super::{denial::Denial, drive::Ending, translation::Words};
 use crate::{
     dialect::UpstreamFault,
     quota::Refusal,
@@ -24,6 +24,9 @@ pub(crate) struct Final {
     pub body: Bytes,
     /// What it means.
     pub verdict: Verdict,
+    /// The words in which its provider was asked, where they are not the client's. (By the time that it is
+    /// passed on, somebody else may have been asked in others.)
+    pub words: Option<Arc<Words>>,
 }
 
 impl Final {

@@ -153,7 +153,7 @@ pub(crate) async fn pass(
             dialect::stream_error(dialect, x.status, "upstream_error", message, &x.id.to_string(), None);
         return line.last_words(event).await;
     }
-    let told = match &x.words {
+    let told = match &last.words {
         Some(words) => words.error(&last.head, &last.body, &x.id.to_string()),
         None => super::relay::downward(&last.head, observe).map(|head| (head, last.body.clone())),
     };

@@ -158,7 +158,7 @@ async fn refused(
             outcome = failure.outcome();
         }
     }
-    let last = Box::new(Final { head, body, verdict });
+    let last = Box::new(Final { head, body, verdict, words: None });
     // In observe mode it is the caller's own account, and no secret to it.
     let ending = if observe { Ending::Passed(last) } else { LastWord::Http(last).ending() };
     (ending, outcome, Some(status))

@@ -57,14 +57,14 @@ impl Drive<'_, '_> {
             self.record(&choice, AttemptOutcome::Refused, Some(status), false, started);
             // A turn that was not answered leaves nothing warm.
             self.x.turn = None;
-            self.search.missed(&choice.endpoint, Final { head, body, verdict });
+            self.search.missed(&choice.endpoint, Final { head, body, verdict, words: self.x.words.clone() });
             return self.search_on().map_or(Step::Ask, Step::Ended);
         }
         if matches!(verdict, Verdict::ProvenanceRefused) {
             self.thinking_refused(&choice);
         }
         let refused_elsewhere = self.domains_that_refused_but(&choice) > 0;
-        let last = Final { head, body, verdict };
+        let last = Final { head, body, verdict, words: self.x.words.clone() };
         // In observe mode the account is the caller's own: its trouble says nothing of anybody else's.
         let observe = choice.endpoint.provider().params.credentials == Credentials::Caller;
         match last.verdict.failure(refused_elsewhere).filter(|failure| !observe || !is_of_account(failure)) {
