@@ -32,7 +32,7 @@ pub use splice::{Splice, apply};
 pub use stream::{Passed, StreamEnd, StreamReader, read_whole};
 pub use translate::{
     AffinityHeader, Asked, EmbeddingsAsked, Framing, MaxTokensName, Quirks, ReasoningField, StreamTranslator,
-    Target, Translated, TranslatedCount, TranslatedEmbeddings, Untranslatable, counted, counts,
+    Target, Translated, TranslatedCount, TranslatedEmbeddings, Untranslatable, counted, counts, segment,
     translate_answer, translate_count, translate_count_answer, translate_embeddings,
     translate_embeddings_answer, translate_request,
 };

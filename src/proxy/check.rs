@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock,
-    dialect::{self, MaxTokensName},
+    dialect::{self, MaxTokensName, segment},
     types::{Family, ProviderDialect},
     upstream::{Asked, CheckKind, Endpoint, Failure, KeyCheck, ProviderParams, Verdict, classify},
 };
@@ -80,18 +80,18 @@ impl Question {
                 ("/v1/chat/completions".into(), json!({ "model": model, limit: 1, "messages": ask }))
             }
             Family::Gemini => (
-                format!("/models/{model}:generateContent").into(),
+                format!("/models/{}:generateContent", segment(model)).into(),
                 json!({
                     "contents": [{ "role": "user", "parts": [{ "text": "ping" }] }],
                     "generationConfig": { "maxOutputTokens": 1 },
                 }),
             ),
             Family::Bedrock if claude => (
-                format!("/model/{}/invoke", escaped(model)).into(),
+                format!("/model/{}/invoke", segment(model)).into(),
                 json!({ "anthropic_version": "bedrock-2023-05-31", "max_tokens": 1, "messages": ask }),
             ),
             Family::Bedrock => (
-                format!("/model/{}/converse", escaped(model)).into(),
+                format!("/model/{}/converse", segment(model)).into(),
                 json!({
                     "messages": [{ "role": "user", "content": [{ "text": "ping" }] }],
                     "inferenceConfig": { "maxTokens": 1 },
@@ -100,11 +100,6 @@ impl Question {
         };
         Self { method: Method::POST, path, body: body.to_string().into() }
     }
-}
-
-/// Bedrock's ids hold colons and, where they are ARNs, slashes.
-fn escaped(model: &str) -> String {
-    model.replace(':', "%3A").replace('/', "%2F")
 }
 
 /// Asks the provider something with this endpoint's key and nothing of any caller's. `model` is one

@@ -20,13 +20,13 @@ use crate::{
     upstream::{Credentials, Endpoint, ProviderParams},
 };
 
-/// A body as it goes up at one try.
+/// A body in a provider's words.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
     /// The body.
     pub body: Bytes,
-    /// In other words than it came in; `None`: as it came.
-    pub words: Option<Arc<Words>>,
+    /// How it was translated.
+    pub words: Arc<Words>,
 }
 
 /// How a request was translated, and how its answer is to be.
@@ -119,7 +119,7 @@ pub(crate) fn write(
         }
     };
     let words = Words { path, dialect: into, dropped, maker, answer };
-    Ok(Outgoing { body, words: Some(Arc::new(words)) })
+    Ok(Outgoing { body, words: Arc::new(words) })
 }
 
 /// Tokens of a prompt for which the provider has no call to count them: our own estimate, from what

@@ -10,6 +10,7 @@ mod write_answer;
 mod write_request;
 
 pub(super) use answer::{Answer, whole};
+pub(super) use models::claude_version;
 pub(super) use read_answer::{AnswerReader, read_answer};
 pub(super) use read_request::read_request;
 pub(super) use request::messages;

@@ -10,21 +10,9 @@ pub(super) struct Age {
 }
 
 impl Age {
-    /// By a model's name at Anthropic (`claude-opus-4-6`), AWS (`us.anthropic.claude-opus-4-6-v1:0`) or
-    /// Google (`claude-3-7-sonnet@20250219`).
+    /// By a model's name at any cloud.
     pub(super) fn of(model: &str) -> Self {
-        let Some(at) = model.find("claude") else { return Self { version: None } };
-        let name = model.get(at..).unwrap_or_default();
-        let mut segments = name.split(['-', '.', '@', ':', '/', '_']).skip(1);
-        let number = |segment: &str| -> Option<u32> {
-            // A date is no version, nor is what AWS puts behind one (`v1:0`).
-            (segment.len() <= 2).then(|| segment.parse().ok()).flatten()
-        };
-        let Some(major) = segments.by_ref().filter_map(number).find(|major| *major > 0) else {
-            return Self { version: Some((u32::MAX, 0)) };
-        };
-        let minor = segments.next().and_then(number).unwrap_or(0);
-        Self { version: Some((major, minor)) }
+        Self { version: claude_version(model) }
     }
 
     fn since(self, major: u32, minor: u32) -> bool {
@@ -56,6 +44,25 @@ impl Age {
     pub(super) fn takes_system_messages(self) -> bool {
         self.since(4, 8)
     }
+}
+
+/// The version in a Claude's name at Anthropic (`claude-opus-4-6`), AWS
+/// (`us.anthropic.claude-opus-4-6-v1:0`) or Google (`claude-3-7-sonnet@20250219`). `None`: it is no Claude;
+/// a Claude that tells no version is new.
+pub(in crate::dialect) fn claude_version(model: &str) -> Option<(u32, u32)> {
+    let name = model.get(model.find("claude")?..)?;
+    let mut segments = name.split(['-', '.', '@', ':', '/', '_']).skip(1).peekable();
+    if segments.next_if(|segment| matches!(*segment, "v2" | "instant")).is_some() {
+        return Some((2, 0));
+    }
+    let number = |segment: &str| -> Option<u32> {
+        // A date is no version, nor is what AWS puts behind one (`v1:0`).
+        (segment.len() <= 2).then(|| segment.parse().ok()).flatten()
+    };
+    let Some(major) = segments.by_ref().filter_map(number).find(|major| *major > 0) else {
+        return Some((u32::MAX, 0));
+    };
+    Some((major, segments.next().and_then(number).unwrap_or(0)))
 }
 
 #[cfg(test)]

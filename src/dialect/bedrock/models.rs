@@ -3,6 +3,8 @@
 //! An application inference profile's ARN tells nothing: such a model gets nothing that is not common
 //! to all.
 
+use crate::dialect::anthropic::claude_version;
+
 /// A model, as far as requests to it differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Model {
@@ -19,8 +21,7 @@ pub(super) enum Model {
 
 impl Model {
     pub(super) fn of(id: &str) -> Self {
-        if let Some(at) = id.find("claude") {
-            let (major, minor) = version(id.get(at..).unwrap_or_default());
+        if let Some((major, minor)) = claude_version(id) {
             return Self::Claude(major, minor);
         }
         if let Some((_, rest)) = id.split_once("amazon.nova-") {
@@ -86,27 +87,6 @@ impl Model {
     }
 }
 
-/// The version in a Claude's id (`claude-opus-4-8-v1:0`, `claude-3-7-sonnet-20250219-v1:0`); what has
-/// none is new.
-fn version(name: &str) -> (u32, u32) {
-    // A date is no version.
-    let number = |word: &str| (word.len() <= 2).then(|| word.parse().ok()).flatten();
-    let mut words = name.split(['-', '.', ':', '@', '/']).skip(1);
-    match words.next() {
-        Some("v2" | "instant") => return (2, 0),
-        Some(word) => {
-            if let Some(major) = number(word) {
-                return (major, words.next().and_then(number).unwrap_or(0));
-            }
-        }
-        None => {}
-    }
-    match words.by_ref().find_map(number) {
-        Some(major) => (major, words.next().and_then(number).unwrap_or(0)),
-        None => (u32::MAX, 0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +101,7 @@ mod tests {
             ("anthropic.claude-opus-5-5", Model::Claude(5, 5)),
             ("anthropic.claude-v2:1", Model::Claude(2, 0)),
             ("anthropic.claude-mythos-preview", Model::Claude(u32::MAX, 0)),
+            ("anthropic.claude-mythos-preview-v1:0", Model::Claude(u32::MAX, 0)),
             ("us.amazon.nova-pro-v1:0", Model::Nova(1)),
             ("global.amazon.nova-2-lite-v1:0", Model::Nova(2)),
             ("openai.gpt-oss-120b-1:0", Model::Gpt),

@@ -11,5 +11,5 @@ mod marks;
 mod text;
 mod walk;
 
-pub(crate) use text::{count, decode, decode_id, quoted};
+pub(crate) use text::{count, decode, decode_id, is_blank, quoted};
 pub(crate) use walk::{Fault, Key, Kind, Walker};

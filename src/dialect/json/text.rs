@@ -37,6 +37,19 @@ pub(crate) fn count(text: &[u8]) -> Option<u64> {
     Some(count)
 }
 
+/// Text that counts as none (`" "`, `"\\n"`), between its quotes.
+pub(crate) fn is_blank(text: &[u8]) -> bool {
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b' ' => {}
+            b'\\' if matches!(bytes.next(), Some(b'n' | b'r' | b't')) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// `text` as a JSON string, quotes included.
 pub(crate) fn quoted(text: &str) -> String {
     Value::from(text).to_string()

@@ -93,6 +93,11 @@ impl<'a> Escaped<'a> {
         self.0.is_empty()
     }
 
+    /// Nothing but white space.
+    pub(in crate::dialect) fn is_blank(&self) -> bool {
+        json::is_blank(self.0.as_bytes())
+    }
+
     /// What it says. A lone surrogate, which no text can say, becomes a replacement character.
     pub(in crate::dialect) fn decode(&self) -> Cow<'_, str> {
         if !self.0.contains('\\') {

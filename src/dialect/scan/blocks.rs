@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::{
-        json::{Key, Kind, Walker},
+        json::{self, Key, Kind, Walker},
         scan::{Found, ScanError},
         view::{Block, MarkLife, PinKind, Place, Span},
     },
@@ -38,7 +38,7 @@ pub(crate) fn content(
     match walker.kind()? {
         Kind::String => {
             let inner = walker.string()?;
-            let place = if is_blank(walker.bytes(&inner)) { Place::Nowhere } else { Place::Bare };
+            let place = if json::is_blank(walker.bytes(&inner)) { Place::Nowhere } else { Place::Bare };
             let block = Block { place, ..plain(section, inner.start - 1..inner.end + 1) };
             seen.texts.push(inner);
             found.block(walker, block)
@@ -55,19 +55,6 @@ pub(crate) fn content(
 /// A block without anything to know about it.
 pub(crate) const fn plain(section: Section, span: Span) -> Block {
     Block { section, span, marker: None, opens_message: false, attribution: false, place: Place::Nowhere }
-}
-
-/// Text that counts as none (`" "`, `"\\n"`), between its quotes.
-fn is_blank(text: &[u8]) -> bool {
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b' ' => {}
-            b'\\' if matches!(bytes.next(), Some(b'n' | b'r' | b't')) => {}
-            _ => return false,
-        }
-    }
-    true
 }
 
 /// Kinds of blocks that we know to take a marker.
@@ -111,7 +98,7 @@ fn element(
     let attribution = section == Section::System
         && found.system_is_empty()
         && text.as_ref().is_some_and(|text| walker.bytes(text).starts_with(ATTRIBUTION));
-    let blank = kind == b"text" && text.as_ref().is_none_or(|text| is_blank(walker.bytes(text)));
+    let blank = kind == b"text" && text.as_ref().is_none_or(|text| json::is_blank(walker.bytes(text)));
     let takes_marker = !marker.named && !attribution && !blank && MARKABLE.contains(&kind);
     let place = |place| if takes_marker { place } else { Place::Nowhere };
     let marker = marker.close(&span);

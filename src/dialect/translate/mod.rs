@@ -26,6 +26,6 @@ pub use frame::Framing;
 pub(in crate::dialect) use frame::{BadFrame, Frame};
 pub use quirks::{AffinityHeader, MaxTokensName, Quirks, ReasoningField};
 pub use request::{Target, Translated, Untranslatable, translate_request};
-pub(in crate::dialect) use segment::segment;
+pub use segment::segment;
 pub use stream::StreamTranslator;
 pub use whole::translate_answer;

@@ -4,7 +4,8 @@ use std::{borrow::Cow, fmt::Write as _};
 
 /// `name` as one segment of a path. Names may be callers' own text (models that nobody listed), and what
 /// stands in a path must not reach beyond its segment: not to another call, not into the query.
-pub(in crate::dialect) fn segment(name: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn segment(name: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     if name.bytes().all(|byte| byte == b'.') {
         // An empty segment, or one that means another place.

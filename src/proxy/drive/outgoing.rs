@@ -30,15 +30,14 @@ impl<'a> Drive<'a, '_> {
             }
             self.x.upstream_model = Some(name.clone());
         }
+        self.x.words = None;
         if let Some(into) = translation::needed(self.call.operation, params, self.call.carries) {
-            self.x.words = None;
             self.x.care = CareDone::default();
             let operation = self.call.operation;
             let outgoing = self.call.payload.worded(self.x, operation, endpoint, into, name.as_str())?;
-            self.x.words = outgoing.words;
+            self.x.words = Some(outgoing.words);
             return Ok((outgoing.body, false));
         }
-        self.x.words = None;
         let care = self.call.payload.care(params, !self.no_care);
         self.x.care = care.done;
         self.x.ttl = care.ttl;

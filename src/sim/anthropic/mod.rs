@@ -4,7 +4,7 @@ mod ask;
 mod wire;
 
 pub(super) use ask::{Ground, ask, ask_of, check_order, count, total};
-pub(super) use wire::{error_event, stream, whole};
+pub(super) use wire::{error_event, signature, stop_reason, stream, whole};
 
 #[cfg(test)]
 mod invalidation_tests;

@@ -164,11 +164,11 @@ fn tool_id(id: &str) -> String {
     format!("toolu_01{id}")
 }
 
-fn signature(answer: &Answer) -> String {
+pub(in crate::sim) fn signature(answer: &Answer) -> String {
     format!("sim{}", answer.id)
 }
 
-fn stop_reason(answer: &Answer) -> &'static str {
+pub(in crate::sim) fn stop_reason(answer: &Answer) -> &'static str {
     match answer.end {
         End::Done => "end_turn",
         End::Length => "max_tokens",

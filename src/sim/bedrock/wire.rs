@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        answer::{Answer, End, pieces},
+        answer::{Answer, pieces},
+        anthropic::{signature, stop_reason},
         frame::Frame,
         models::tokens,
     },
@@ -111,16 +112,4 @@ fn usage_of(usage: &Usage) -> Value {
 
 fn tool_id(id: &str) -> String {
     format!("tooluse_{id}")
-}
-
-fn signature(answer: &Answer) -> String {
-    format!("sim{}", answer.id)
-}
-
-fn stop_reason(answer: &Answer) -> &'static str {
-    match answer.end {
-        End::Done => "end_turn",
-        End::Length => "max_tokens",
-        End::Tools => "tool_use",
-    }
 }

@@ -23,25 +23,12 @@ const LONGEST_ID: usize = 64;
 /// Whether a part says anything: empty text is refused.
 pub(super) fn is_said(part: &Part<'_>) -> bool {
     match &part.content {
-        Content::Text(text) | Content::Refusal(text) => !is_blank(text.raw().as_bytes()),
+        Content::Text(text) | Content::Refusal(text) => !text.is_blank(),
         Content::Media(_)
         | Content::ToolCall { .. }
         | Content::ToolResult { .. }
         | Content::Thinking { .. } => true,
     }
-}
-
-/// Nothing but white space, some of it escaped.
-fn is_blank(raw: &[u8]) -> bool {
-    let mut bytes = raw.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b' ' => {}
-            b'\\' if matches!(bytes.next(), Some(b'n' | b'r' | b't')) => {}
-            _ => return false,
-        }
-    }
-    true
 }
 
 /// A block of thinking as the target wants it back.

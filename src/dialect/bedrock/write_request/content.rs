@@ -107,7 +107,7 @@ impl<'j> Job<'j, '_> {
     fn block(&mut self, part: &'j Part<'j>) -> Option<Block<'j>> {
         match &part.content {
             // A blank text is refused ("The text field in the ContentBlock object is blank").
-            Content::Text(text) | Content::Refusal(text) => (!is_blank(text)).then_some(Block::Text(text)),
+            Content::Text(text) | Content::Refusal(text) => (!text.is_blank()).then_some(Block::Text(text)),
             Content::Media(media) => self.media(media, part.at).map(Block::Media),
             Content::ToolCall { id, name, arguments, .. } => {
                 if !arguments.is_object() {
@@ -159,17 +159,4 @@ impl<'j> Job<'j, '_> {
         };
         Some(if redacted { Block::Redacted(data) } else { Block::Thinking { text, signature: data } })
     }
-}
-
-/// Nothing but white space.
-pub(super) fn is_blank(text: &Escaped<'_>) -> bool {
-    let mut bytes = text.raw().bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b' ' => {}
-            b'\\' if matches!(bytes.next(), Some(b'n' | b'r' | b't')) => {}
-            _ => return false,
-        }
-    }
-    true
 }
