@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod server;
 
+pub mod gauge;
 pub mod replay;
 
 pub mod admin;

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["server"],
-    &["replay"],
+    &["replay", "gauge"],
     &["proxy", "admin", "sim"],
     &["config"],
     &["live"],
