@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `warmkey serve` without a file is the demo, on the addresses that others script against, and README's
-# commands for it work.
+# `warmkey serve` without a file is the demo, on the addresses that others script against; README's commands for
+# it work, and what deploy/ says to Prometheus and Grafana fits what it serves.
 #
 #   scripts/check-demo.sh WARMKEY
 set -euo pipefail
@@ -17,4 +17,5 @@ for port in 8080 9090; do
     fi
 done
 exec scripts/with-gateway.sh target/demo.log http://127.0.0.1:9090 "$warmkey" serve \
-    -- bash -euc 'python3 scripts/demo.py && python3 scripts/readme.py "$1"' _ "$warmkey"
+    -- bash -euc 'python3 scripts/demo.py && python3 scripts/readme.py "$1" && scripts/check-monitoring.py "$2"' \
+    _ "$warmkey" http://127.0.0.1:9090

@@ -4,7 +4,7 @@
 #   scripts/setup.sh build    what `cargo build` needs beside Rust: cmake and a C compiler (pingora's zlib-ng)
 #   scripts/setup.sh test     also Python and Node with the SDKs that tests/sdk drives, systemd-analyze, and the
 #                             servers that tests/stores starts by itself (Redis, Postgres) or that are
-#                             configured in deploy/load-balancing (nginx, HAProxy)
+#                             configured in deploy/ (nginx, HAProxy, Prometheus)
 #   scripts/setup.sh bench    also nginx, which `make bench` measures warmkey against
 #
 # Debian and its relatives are set up with apt-get, as root or through sudo; elsewhere it names what to install.
@@ -99,6 +99,8 @@ test_tools() {
     need postgresql has_postgres
     need nginx-light has_sbin nginx
     need haproxy has_sbin haproxy
+    # For its `promtool`.
+    need prometheus have promtool
     install_without_starting
     python_makes_venvs || die "the SDK tests need Python 3.10 or newer with venv; python3 is $(python3 --version 2>&1)"
     node_is_new_enough || die "the SDK tests need Node 18 or newer; node is $(node --version 2>&1)"

@@ -26,6 +26,7 @@ step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 step 'configuration files' scripts/check-conf.sh target/debug/warmkey
 step 'systemd unit' scripts/check-unit.sh target/debug/warmkey
 step 'load balancers' scripts/check-balancers.sh
+step 'alerts and dashboards' scripts/check-monitoring.py
 step 'demo' scripts/check-demo.sh target/debug/warmkey
 step 'judges of translations' tests/judges/run.sh
 step 'SDK clients' tests/sdk/run.sh target/debug/warmkey
