@@ -85,6 +85,7 @@ fn pool(n: usize, routing: RoutingMode) -> Pool {
         keep_alive: KeepAlive::default(),
         routing,
         limits: LimitParams::usual(Family::Anthropic),
+        trace_context: false,
         inject_usage: false,
         passthrough: Vec::new(),
         pass_unlisted: false,

@@ -46,7 +46,8 @@ impl Host for Lab {
     }
 }
 
-const VARIABLES: &[&str] = &["ANTHROPIC_API_KEY", "WARMKEY_TEAM_B_TOKEN", "WARMKEY_ADMIN_TOKEN"];
+const VARIABLES: &[&str] =
+    &["ANTHROPIC_API_KEY", "WARMKEY_TEAM_B_TOKEN", "WARMKEY_ADMIN_TOKEN", "WARMKEY_OTLP_AUTHORIZATION"];
 
 const URLS: &[(&str, &str)] = &[
     ("WARMKEY_POSTGRES", "postgres://warmkey:not-a-real-password@db.internal/warmkey"),
@@ -201,7 +202,7 @@ fn keys_of(table: &toml::Table, outer: &str, keys: &mut BTreeSet<String>) {
         // Kinds of tables that stand in many places.
         let inner = match (path.as_str(), key.as_str()) {
             ("server.admin_token" | "caller.token" | "endpoint.key", _)
-            | ("ledger.postgres" | "state.redis" | "alerts.webhook", _) => "secret",
+            | ("ledger.postgres" | "state.redis" | "alerts.webhook" | "otlp.headers.value", _) => "secret",
             (path, _) if path.starts_with("secret.") => "secret",
             ("organisation.limits" | "team.limits" | "caller.limits" | "session.limits", _) => "levels",
             (_, "budgets" | "session_budgets") => "budgets",

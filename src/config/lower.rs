@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Config, Faults, Host, allowance, caller, ledger, level, prices, provider,
+    Config, Faults, Host, allowance, caller, ledger, level, otlp, prices, provider,
     read::{At, Reader, Section},
     server, sim,
     target::{self, Known},
@@ -66,6 +66,7 @@ fn sections(root: &Section<'_>) -> Config {
     let routing = root.table("routing", server::routing);
     let prices = root.table("metering", prices::read);
     let trace = root.table("trace", server::trace);
+    let otlp = root.table("otlp", otlp::read);
     Config {
         server,
         routing,
@@ -76,6 +77,7 @@ fn sections(root: &Section<'_>) -> Config {
         alerts,
         prices,
         trace,
+        otlp,
         sim,
         models,
         notes: Vec::new(),

@@ -19,6 +19,7 @@ mod auth;
 mod caller;
 mod ledger;
 mod level;
+mod otlp;
 mod place;
 mod preset;
 mod prices;
@@ -40,7 +41,7 @@ use std::{
 
 use crate::{
     snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, SimParams, StateParams},
-    telemetry::TraceParams,
+    telemetry::{TraceParams, otlp::OtlpParams},
     types::{Levels, Rates, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
@@ -77,6 +78,8 @@ pub struct Config {
     pub prices: Vec<PriceRow>,
     /// The agents' trace, where the file asks for one. Only what it is at start counts.
     pub trace: Option<TraceParams>,
+    /// Where traces go, where the file asks for them. Only what it is at start counts.
+    pub otlp: Option<OtlpParams>,
     /// The simulated provider, where the file asks for one.
     pub sim: Option<SimParams>,
     /// What is allowed but worth a second look; printed by `check` and at start.

@@ -67,6 +67,8 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
         name: name.as_ref().map_or("", |name| name.value.as_str()).into(),
         family: own,
         speaks: if speaks.is_empty() { dialect.unwrap_or(preset).speaks.to_vec() } else { speaks },
+        // An engine of one's own joins the trace; a provider has no use for it, and could link by it.
+        trace_context: provider.flag("trace_context", health_path.is_some()),
         inject_usage: provider.flag("inject_usage", own == Family::OpenAi && quirks.usage_option),
         quirks,
         on_loss: provider.choice("on_loss", OnLoss::default(), &ON_LOSS),

@@ -33,6 +33,20 @@ impl<'t> Section<'t> {
         })
     }
 
+    /// A header's value, which may hold spaces: `Bearer ...`.
+    pub(super) fn header_value(&self, key: &'static str) -> Option<At<Secret>> {
+        self.kept(key, &[], |section, at, text, place| {
+            let text = text.trim_end_matches(['\r', '\n']);
+            let plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            if text.is_empty() || !plain {
+                let what = format!("{place} is not what a header can carry");
+                section.fault_at(at, &what, "put its value there, in one line of ASCII");
+                return None;
+            }
+            Some(At { value: Secret::new(text.to_owned()), span: at.span.clone(), path: at.path.clone() })
+        })
+    }
+
     fn kept(&self, key: &'static str, public: &[&str], usable: Usable<'t>) -> Option<At<Secret>> {
         let value = self.get(key)?;
         let at = self.at(key, value.span(), ());

@@ -35,7 +35,7 @@ use crate::{
     session::{Forensics, Links, Owners},
     snapshot::Snapshot,
     store::ledger::Ledger,
-    telemetry::Tracer,
+    telemetry::{Tracer, otlp::Spans},
     types::{ModelName, ProviderName},
 };
 
@@ -71,6 +71,8 @@ pub struct Live {
     pub keeper: Keeper<KeptTurn>,
     /// Writes the agents' traces, where that is wanted.
     pub tracer: Option<Tracer>,
+    /// Takes requests' spans, where they are wanted.
+    pub spans: Option<Spans>,
     /// Somebody wants a key checked.
     pub check_wanted: Notify,
     /// Keys were read anew: their budgets may be new.

@@ -127,6 +127,7 @@ pub async fn check_key(
         method: question.method,
         path_and_query: &question.path,
         headers: &headers,
+        trace: Vec::new(),
         body: question.body,
         first_byte: PATIENCE,
     };
@@ -167,6 +168,7 @@ pub async fn probe_health(upstreams: &Upstreams, endpoint: &Arc<Endpoint>) {
         method: Method::GET,
         path_and_query: path,
         headers: &headers,
+        trace: Vec::new(),
         body: Bytes::new(),
         first_byte: PATIENCE,
     };

@@ -10,6 +10,7 @@ use super::{
     denial::{self, Denial},
     downlink::{Downlink, Lost},
     exchange::Exchange,
+    marks,
 };
 use crate::{
     clock,
@@ -77,9 +78,17 @@ pub(crate) async fn choose(
     wish: &Wish<'_>,
     tried: &[Tried],
 ) -> Result<Choice, NoChoice> {
+    let (began, before) = (clock::now(), choosing.waited());
     let chosen = decide(line, x, choosing, wish, tried).await;
     x.waited = choosing.waited();
-    x.record = choosing.went(clock::now());
+    let now = clock::now();
+    x.record = choosing.went(now);
+    // A wait begins as soon as it is decided.
+    let waited = choosing.waited().saturating_sub(before);
+    if !waited.is_zero() {
+        marks::waited(x, began, began + waited);
+    }
+    marks::chosen(x, chosen.as_ref().ok(), began, now);
     chosen
 }
 

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 
 use super::{
-    journal::Journal, keepalive::Resting, native::Pass, reading::Reading, reserve::Claim, settle,
-    translation::Words,
+    journal::Journal, keepalive::Resting, marks::Marks, native::Pass, reading::Reading, reserve::Claim,
+    settle, translation::Words,
 };
 use crate::{
     clock::{self, Moment, UnixTime},
@@ -85,6 +85,8 @@ pub struct Exchange {
     pub(crate) reading: Option<Reading>,
     /// Its turn in the agents' trace, where one is written.
     pub(crate) traced: Option<Ticket>,
+    /// The times of its stages, where it is sampled.
+    pub(crate) marks: Option<Box<Marks>>,
     /// What was put into the body for the cache's sake, at the last try.
     pub(crate) care: CareDone,
     /// The dialect that it was translated into at the last try, and what was left out.
@@ -164,6 +166,7 @@ impl Exchange {
             journal: None,
             refused: None,
             reading: None,
+            marks: None,
             care: CareDone::default(),
             words: None,
             resting: None,

@@ -18,6 +18,7 @@ use super::{
     authorise::authorise,
     connect::{Connection, Upstreams},
     headers,
+    marks::Outward,
 };
 use crate::{
     clock::{self, Moment},
@@ -53,6 +54,8 @@ pub(crate) struct Outbound<'a> {
     pub path_and_query: &'a str,
     /// The client's headers.
     pub headers: &'a HeaderMap,
+    /// The trace that it is part of, for a provider that is told.
+    pub trace: Outward,
     /// The body, spliced already.
     pub body: Bytes,
     /// From the last byte sent to the first received.
@@ -271,6 +274,9 @@ fn build(out: &Outbound<'_>, h2: bool) -> pingora::Result<RequestHeader> {
     head.insert_header(header::HOST, authority(provider))?;
     for (name, value) in headers::upward(out.headers, observe) {
         head.append_header(name.clone(), value.clone())?;
+    }
+    for (name, value) in &out.trace {
+        head.insert_header(name.clone(), value.clone())?;
     }
     // Usage is read from the bytes as they pass, so they must not be packed.
     head.insert_header(header::ACCEPT_ENCODING, "identity")?;

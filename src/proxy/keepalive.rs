@@ -295,6 +295,7 @@ async fn exchange(
         method: Method::POST,
         path_and_query: &turn.path_and_query,
         headers: &turn.headers,
+        trace: Vec::new(),
         body,
         first_byte: params.timeouts.total.min(PATIENCE),
     };

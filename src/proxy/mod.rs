@@ -42,6 +42,7 @@ mod headers;
 mod journal;
 mod last_word;
 mod limits;
+mod marks;
 mod models;
 mod reading;
 mod reply;

@@ -19,7 +19,7 @@ use super::{
     exchange::Exchange,
     forward,
     gateway::{Gateway, Handled},
-    headers, limits,
+    headers, limits, marks,
     passthrough::Way,
     reply,
 };
@@ -62,7 +62,9 @@ impl ProxyHttp for Gateway {
                     session.downstream_session.write_continue_response().await?;
                 }
                 x.endpoint = Some(Arc::clone(&way.endpoint));
-                x.called = Some(clock::now());
+                let now = clock::now();
+                x.called = Some(now);
+                marks::tried(x, &way.endpoint, now);
                 let created = way.creates.map(|kind| (kind, Vec::new()));
                 x.pass = Some(Pass { way, slot, created });
                 Ok(false)
@@ -105,6 +107,7 @@ impl ProxyHttp for Gateway {
             .map(|(name, _)| name.clone())
             .filter(|name| x.own_credential.as_ref() != Some(name))
             .collect();
+        let trace = marks::outward(x, params, &head.headers);
         let drop: Vec<HeaderName> =
             head.headers.keys().filter(|name| !keep.contains(name) && !is_framing(name)).cloned().collect();
         for name in drop {
@@ -116,6 +119,9 @@ impl ProxyHttp for Gateway {
                 .parse()
                 .map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "the path cannot be sent"))?;
             head.set_uri(uri);
+        }
+        for (name, value) in trace {
+            head.insert_header(name, value)?;
         }
         head.insert_header(header::HOST, forward::authority(params))?;
         head.insert_header(header::ACCEPT_ENCODING, "identity")?;

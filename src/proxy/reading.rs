@@ -118,7 +118,7 @@ impl Reading {
     pub(crate) fn see(&mut self, signal: &Signal<'_>, now: Moment) {
         let seen = self.meter.see(signal, now);
         if let Some(gap) = seen.gap {
-            Metrics::global().gap(gap.as_secs_f64());
+            Metrics::global().latency.gap(gap.as_secs_f64());
         }
         match signal {
             Signal::Started { id } => {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{denial, exchange::Exchange, keepalive, reserve};
+use super::{denial, exchange::Exchange, keepalive, marks, reserve};
 use crate::{
     clock::{self, Moment},
     live::Decided,
@@ -104,13 +104,14 @@ pub(crate) fn settle(x: &mut Exchange) {
         },
     };
     let metrics = Metrics::global();
-    metrics.book(&receipt);
+    metrics.book(&receipt, marks::trace(x));
     if let Some(refusal) = &x.refused {
         metrics.spending.refused(refusal.scope.level(), refusal.what.label());
     }
     if let (Some(words), Some(dialect)) = (&x.words, x.dialect) {
         metrics.translated(dialect.label(), words.dialect.label(), words.dropped.len() as u64);
     }
+    marks::over(x, &receipt, now);
     log(&receipt, x);
     note(x, &receipt);
     if let Some(ledger) = &x.live.ledger {

@@ -13,7 +13,7 @@ use super::{
     forward::{self, Answer, Broken, Outbound},
     gateway::Gateway,
     last_word::{Final, LastWord},
-    limits,
+    limits, marks,
     reading::{Learner, Reading},
     relay::{self, Cut, Ended, Passage},
     reply, reserve,
@@ -51,6 +51,7 @@ pub(crate) async fn single(
     };
     x.endpoint = Some(Arc::clone(endpoint));
     x.called = Some(started);
+    marks::tried(x, endpoint, started);
     let ratios = x.live.learned.ratios("", None);
     let learner = Learner::of(x, Operation::Responses, endpoint).creating(creates);
     x.reading = Some(Reading::new(Meter::new(Operation::Responses, 0, ratios, x.since), learner));
@@ -61,6 +62,7 @@ pub(crate) async fn single(
         method: request.method.clone(),
         path_and_query: &request.path_and_query,
         headers: request.headers,
+        trace: marks::outward(x, params, request.headers),
         body: payload.bytes(params, None, Shape::PLAIN),
         first_byte: params.timeouts.total,
     };

@@ -18,7 +18,7 @@ use crate::{
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
     snapshot::{SimParams, Snapshot},
-    telemetry::{TraceParams, Tracer},
+    telemetry::{TraceParams, Tracer, otlp::Spans},
     upstream::{ModelTable, Pool, PoolFault},
 };
 
@@ -75,7 +75,12 @@ fn prices(config: &Config) -> PriceList {
 }
 
 /// Everything that outlives a reload.
-pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> anyhow::Result<Live> {
+pub(super) fn live(
+    config: &Config,
+    policy: &Arc<Router>,
+    stores: Stores,
+    spans: Option<Spans>,
+) -> anyhow::Result<Live> {
     let start = u64::try_from(clock::unix_now().0.as_nanos() & u128::from(u64::MAX)).unwrap_or(0);
     let links = LinksParams { capacity: config.routing.tool_links, ..LinksParams::default() };
     Ok(Live {
@@ -94,6 +99,7 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> any
         usage_refused: Mutex::new(HashSet::new()),
         keeper: Keeper::default(),
         tracer: config.trace.as_ref().map(open_trace).transpose()?,
+        spans,
         check_wanted: Notify::new(),
         keys_changed: Notify::new(),
     })

@@ -15,6 +15,7 @@ mod listen;
 mod live_check;
 mod reload;
 mod shared;
+mod spans;
 mod state;
 mod stores;
 mod tokens;
@@ -120,7 +121,8 @@ async fn run(
     let policy = Arc::new(Router::new(&config.routing.router()));
     let mut stores = Stores::open(&config).await?;
     let link = stores.link.take();
-    let live = Arc::new(build::live(&config, &policy, stores)?);
+    let (spans, exporter) = config.otlp.clone().map(spans::Exporter::start).unzip();
+    let live = Arc::new(build::live(&config, &policy, stores, spans)?);
     state::restore(&live, config.server.state_file.as_deref());
     let upstreams = Arc::new(Upstreams::new(build::POOLED));
     let (stop, stopping) = watch::channel(false);
@@ -161,6 +163,7 @@ async fn run(
     // What was said last may not have left yet: HTTP/2 frames go out with their connection's own task.
     let _ = tokio::time::timeout(GOODBYE, all_closed.recv()).await;
     upkeep.shutdown().await;
+    spans::stop(exporter).await;
     let file = live.snapshot.load().server.state_file.clone();
     state::save(&live, file.as_deref());
     if let Some(tracer) = &live.tracer {

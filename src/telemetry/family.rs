@@ -2,7 +2,8 @@
 
 // Pingora's own, so that families stand in the registry that its exporter reads.
 use pingora_prometheus::prometheus::{
-    self, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    self, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
 };
 
 /// Makes families under our prefix. Names and labels are constants and a test makes every one of
@@ -46,6 +47,11 @@ impl Family<'_> {
 
     pub(super) fn ratio(self, name: &str, help: &str) -> Gauge {
         self.keep(Gauge::with_opts(Self::opts(name, help)))
+    }
+
+    pub(super) fn histograms(self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
+        let opts = HistogramOpts::new(format!("warmkey_{name}"), help).buckets(buckets.to_vec());
+        self.keep(HistogramVec::new(opts, labels))
     }
 
     pub(super) fn histogram(self, name: &str, help: &str, buckets: &[f64]) -> Histogram {

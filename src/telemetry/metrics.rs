@@ -3,24 +3,12 @@
 use std::sync::OnceLock;
 
 // Pingora's own, so that families stand in the registry that its exporter reads.
-use pingora_prometheus::prometheus::{
-    self, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, Registry,
-};
+use pingora_prometheus::prometheus::{self, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Registry};
 
-use super::{family::Family, spending::Spending};
+use super::{family::Family, latency::Latency, otlp::TraceId, spending::Spending};
 use crate::types::{
     AffinityReason, AffinityResult, AttemptRecord, CacheBreak, CareDone, Dialect, NanoUsd, Receipt, Usage,
 };
-
-/// Seconds: from a cached answer to a slow reasoning model.
-const LONG: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
-/// Seconds: waiting on purpose, which is bounded.
-const WAIT: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
-/// Seconds: the gaps between tokens.
-const GAP: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 5.0];
-/// Seconds: our own work.
-const SHORT: &[f64] =
-    &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 
 /// Every family, registered once in the process's default registry, which is also what Pingora's
 /// own metrics stand in.
@@ -29,12 +17,10 @@ pub struct Metrics {
     attempts: IntCounterVec,
     tokens: IntCounterVec,
     cost: prometheus::CounterVec,
-    first_token: Histogram,
-    inter_token: Histogram,
-    overhead: Histogram,
+    /// How long things take.
+    pub latency: Latency,
     affinity: IntCounterVec,
     predictions: IntCounterVec,
-    wait: Histogram,
     thinking_refused: IntCounterVec,
     care: IntCounterVec,
     cache_breaks: IntCounterVec,
@@ -42,6 +28,7 @@ pub struct Metrics {
     cache_break_cost: prometheus::CounterVec,
     keep_alive_cost: prometheus::CounterVec,
     trace_turns: IntCounterVec,
+    spans: IntCounterVec,
     price_missing: IntCounterVec,
     words: Words,
     /// Limits, budgets and the ledger.
@@ -122,9 +109,7 @@ impl Metrics {
             attempts: r.counters("attempts_total", "Tries at endpoints.", &["endpoint", "outcome"]),
             tokens: r.counters("tokens_total", "Tokens by kind.", &["kind"]),
             cost: r.money("cost_usd_total", "Dollars by configured model.", &["model"]),
-            first_token: r.histogram("time_to_first_token_seconds", "From head to first content.", LONG),
-            inter_token: r.histogram("inter_token_seconds", "Between two pieces of content.", GAP),
-            overhead: r.histogram("overhead_seconds", "Our own time before the provider is called.", SHORT),
+            latency: Latency::register(r),
             affinity: r.counters(
                 "affinity_total",
                 "Whether sessions stayed in place.",
@@ -135,7 +120,6 @@ impl Metrics {
                 "Answers whose prompt was expected to be warm, by whether it was.",
                 &["result"],
             ),
-            wait: r.histogram("wait_seconds", "Waiting for an account, of requests that waited.", WAIT),
             thinking_refused: r.counters(
                 "thinking_refused_total",
                 "Requests refused for signed thinking that was made at another account.",
@@ -163,6 +147,7 @@ impl Metrics {
                 &["model"],
             ),
             trace_turns: r.counters("trace_turns_total", "Turns for the trace file.", &["result"]),
+            spans: r.counters("spans_total", "Spans for the OTLP collector.", &["result"]),
             price_missing: r.counters("price_missing_total", "Requests without a known price.", &["model"]),
             words: Words::register(r),
             spending: Spending::register(r),
@@ -214,8 +199,8 @@ impl Metrics {
         }
     }
 
-    /// Books a finished request.
-    pub fn book(&self, receipt: &Receipt) {
+    /// Books a finished request; `trace` is what it can be looked up by, where it is traced.
+    pub fn book(&self, receipt: &Receipt, trace: Option<TraceId>) {
         if receipt.care.keep_alive {
             self.book_keep_alive(receipt);
             return;
@@ -236,9 +221,6 @@ impl Metrics {
         if let Some(right) = receipt.predicted {
             self.predictions.with_label_values(&[if right { "right" } else { "wrong" }]).inc();
         }
-        if !receipt.timings.waited.is_zero() {
-            self.wait.observe(receipt.timings.waited.as_secs_f64());
-        }
         if let (Some(_), Some(endpoint)) = (&receipt.thinking_made_at, &receipt.endpoint) {
             self.thinking_refused.with_label_values(&[endpoint.as_str()]).inc();
         }
@@ -249,13 +231,7 @@ impl Metrics {
         if receipt.estimated {
             self.estimated.inc();
         }
-        if let Some(first) = receipt.timings.first_token {
-            self.first_token.observe(first.as_secs_f64());
-        }
-        // Without a call there is nothing that it was in front of.
-        if !receipt.attempts.is_empty() {
-            self.overhead.observe(receipt.timings.overhead.as_secs_f64());
-        }
+        self.latency.book(receipt, trace);
     }
 
     fn book_attempt(&self, attempt: &AttemptRecord) {
@@ -314,11 +290,6 @@ impl Metrics {
         }
     }
 
-    /// A gap between two pieces of content.
-    pub fn gap(&self, seconds: f64) {
-        self.inter_token.observe(seconds);
-    }
-
     /// A request of this configured model had no known price.
     pub fn no_price(&self, model: &str) {
         self.price_missing.with_label_values(&[model]).inc();
@@ -335,6 +306,11 @@ impl Metrics {
     /// A turn was `written` into the trace, or `dropped`.
     pub(super) fn traced(&self, result: &str) {
         self.trace_turns.with_label_values(&[result]).inc();
+    }
+
+    /// So many spans were `exported`, `dropped` before that, or `failed` in it.
+    pub fn spans(&self, result: &str, count: usize) {
+        self.spans.with_label_values(&[result]).inc_by(count as u64);
     }
 
     /// A figure in a rate limit header made no sense, and why.

@@ -4,13 +4,18 @@
 //! read off the live state when somebody scrapes. Labels are closed sets or configured names, so a
 //! scrape cannot grow with traffic. Prompt text, answers and secrets never come here.
 
+mod exemplars;
 mod family;
+mod latency;
 mod log;
 mod metrics;
+mod openmetrics;
+pub mod otlp;
 mod spending;
 mod trace;
 
 pub use log::{LogFormat, LogParams, start_log};
 pub use metrics::Metrics;
+pub use openmetrics::{Scrape, scrape};
 pub use spending::Spending;
 pub use trace::{Ticket, TraceParams, Traced, Tracer};

@@ -319,6 +319,8 @@ pub struct ProviderParams {
     pub routing: RoutingMode,
     /// How limits are reckoned.
     pub limits: LimitParams,
+    /// It is told of the trace that a request is part of (W3C `traceparent`), where traces are made.
+    pub trace_context: bool,
     /// Ask for usage in chat streams (`stream_options.include_usage`) when the client did not.
     pub inject_usage: bool,
     /// Paths beyond the known ones.

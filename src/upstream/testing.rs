@@ -42,6 +42,7 @@ pub(crate) fn provider(name: &str) -> ProviderParams {
         },
         routing: RoutingMode::Pinned,
         limits: LimitParams::usual(Family::Anthropic),
+        trace_context: false,
         inject_usage: false,
         passthrough: Vec::new(),
         pass_unlisted: false,

@@ -34,6 +34,7 @@ mod objects;
 mod observe;
 mod odd_clients;
 mod operate;
+mod otel;
 mod removal;
 mod search;
 mod smoke;

@@ -22,7 +22,7 @@ use super::{
     gateway::Gateway,
     keepalive,
     last_word::{Final, LastWord},
-    limits,
+    limits, marks,
     reading::{Learner, Reading},
     relay::{self, Cut, Ended, Passage},
     reply, reserve, translation,
@@ -164,7 +164,12 @@ impl<'a, 'l> Drive<'a, 'l> {
                 Step::Ended(ending) => return ending,
                 Step::Ask => {}
                 Step::Same(Again { endpoint, affinity }, after) => {
-                    if let Err(lost) = self.line.attend(pingora_timeout::sleep(after)).await {
+                    let began = clock::now();
+                    let slept = self.line.attend(pingora_timeout::sleep(after)).await;
+                    if !after.is_zero() {
+                        marks::waited(self.x, began, clock::now());
+                    }
+                    if let Err(lost) = slept {
                         return Ending::Lost(lost);
                     }
                     self.stayed += after;
@@ -220,6 +225,7 @@ impl<'a, 'l> Drive<'a, 'l> {
         }
         self.count += 1;
         self.begin(&choice, started);
+        marks::tried(self.x, &choice.endpoint, started);
         let deadline = self.x.since + provider.params.timeouts.total;
         let streams = self.x.streamed && !self.call.background;
         let patience =
@@ -233,6 +239,7 @@ impl<'a, 'l> Drive<'a, 'l> {
             method: self.request.method.clone(),
             path_and_query: path,
             headers: &headers,
+            trace: marks::outward(self.x, &provider.params, self.request.headers),
             body,
             first_byte: patience.min(started.until(deadline)),
         };
