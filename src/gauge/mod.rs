@@ -7,6 +7,18 @@
 //!
 //! Invariant: memory does not grow with what is observed; no prompt text is kept.
 
+mod agent;
+mod cap;
+mod dialog;
 mod observation;
+mod plan;
+mod run;
+mod said;
+mod talk;
+mod text;
 
+pub use cap::{Cap, Tariff};
 pub use observation::{Observation, Trouble};
+pub use plan::{Plan, Shape};
+pub use run::{Conduct, Ended, Estimate, Run, Seen, estimate};
+pub use talk::Target;
