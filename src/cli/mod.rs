@@ -15,7 +15,6 @@ mod prices;
 mod replay;
 mod serve;
 mod sim;
-mod table;
 
 use std::{
     convert::Infallible,

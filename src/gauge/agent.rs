@@ -18,7 +18,7 @@ use super::{
     dialog::{Dialog, Manner, Opening},
     plan::Turn,
     talk::{Heard, Line},
-    text::prose,
+    prose::prose,
 };
 use crate::{
     clock::{self, Moment},

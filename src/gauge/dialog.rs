@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     said::{Call, Said},
-    text::prose,
+    prose::prose,
 };
 use crate::types::Dialect;
 
