@@ -17,8 +17,8 @@ use super::{
     cap::{Cap, Tariff},
     dialog::{Dialog, Manner, Opening},
     plan::Turn,
-    talk::{Heard, Line},
     prose::prose,
+    talk::{Heard, Line},
 };
 use crate::{
     clock::{self, Moment},

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    said::{Call, Said},
     prose::prose,
+    said::{Call, Said},
 };
 use crate::types::Dialect;
 
