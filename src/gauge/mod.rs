@@ -9,19 +9,31 @@
 //! sessions and errors are other people's text; they are [`clean`]ed on the way in and escaped on the way
 //! out.
 
+mod agent;
+mod cap;
 mod diagnosis;
+mod dialog;
 mod histogram;
 mod html;
 mod observation;
+mod plan;
+mod prose;
 mod report;
+mod run;
+mod said;
 mod source;
+mod talk;
 mod tally;
 
+pub use cap::{Cap, Tariff};
 pub use diagnosis::{Diagnosis, Kind};
 pub use html::html;
 pub use observation::{Observation, Trouble};
+pub use plan::{Plan, Shape};
 pub use report::{ErrorCount, Probe, Report, Stopped, Tokens, text};
+pub use run::{Conduct, Ended, Estimate, Run, Seen, estimate};
 pub use source::{Source, Via, clean};
+pub use talk::Target;
 pub use tally::Tally;
 
 /// A part of a whole; `None` of nothing.
