@@ -43,8 +43,17 @@ pub(super) struct Common {
     pub(super) cap: Arc<Cap>,
     pub(super) start: Moment,
     pub(super) seen: mpsc::Sender<Observation>,
-    /// Tokens of what agents, and sub-agents, begin with; 0 until one was answered.
-    pub(super) openings: [AtomicU64; 2],
+    /// What agents, and sub-agents, begin with.
+    pub(super) openings: [Opened; 2],
+}
+
+/// What was learned of an opening; 0 until somebody was answered.
+#[derive(Default)]
+pub(super) struct Opened {
+    /// Its tokens, about.
+    tokens: AtomicU64,
+    /// Tokens of a whole first prompt, which are more than the opening's.
+    prompt: AtomicU64,
 }
 
 /// How a request went.
@@ -173,7 +182,7 @@ impl Conversation {
     /// One request, tried again as SDKs do. Every try is an observation.
     pub(super) async fn request(&mut self) -> Went {
         let body = self.dialog.body();
-        let known = self.before.map(|before| (before.tokens, before.bytes)).filter(|(tokens, _)| *tokens > 0);
+        let known = self.known();
         let headers = self.headers();
         let mut went = Went::Wrong;
         for retry in 0..=RETRIES {
@@ -250,12 +259,19 @@ impl Conversation {
         let known = match self.before {
             Some(before) if before.tokens > 0 => before.tokens,
             Some(before) => before.bytes as u64 / 4,
-            None => self.opening_tokens().map_or(0, |opening| opening.load(Ordering::Relaxed)),
+            None => self.opened().map_or(0, |opened| opened.tokens.load(Ordering::Relaxed)),
         };
         known.min(all)
     }
 
-    fn opening_tokens(&self) -> Option<&AtomicU64> {
+    /// A prompt that the next one begins with: at most so many tokens for its first so many bytes.
+    fn known(&self) -> Option<(u64, usize)> {
+        let own = self.before.map(|before| (before.tokens, before.bytes));
+        let others = || Some((self.opened()?.prompt.load(Ordering::Relaxed), self.opening.bytes()));
+        own.or_else(others).filter(|(tokens, _)| *tokens > 0)
+    }
+
+    fn opened(&self) -> Option<&Opened> {
         match self.opening {
             Opening::Agent => self.common.openings.first(),
             Opening::Helper => self.common.openings.last(),
@@ -264,12 +280,13 @@ impl Conversation {
     }
 
     fn learn_opening(&self, tokens: u64, bytes: usize) {
-        if let Some(opening) = self.opening_tokens()
+        if let Some(opened) = self.opened()
             && self.before.is_none()
             && bytes > 0
         {
             let part = u128::from(tokens) * self.opening.bytes() as u128 / bytes as u128;
-            opening.store(u64::try_from(part).unwrap_or(tokens), Ordering::Relaxed);
+            opened.tokens.store(u64::try_from(part).unwrap_or(tokens), Ordering::Relaxed);
+            opened.prompt.fetch_max(tokens, Ordering::Relaxed);
         }
     }
 

@@ -1,9 +1,6 @@
 //! A whole run against one endpoint: the check, the probe, the fleet.
 
-use std::{
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -222,7 +219,7 @@ impl Run {
             cap: Arc::clone(&self.cap),
             start: clock::now(),
             seen,
-            openings: [AtomicU64::new(0), AtomicU64::new(0)],
+            openings: Default::default(),
         })
     }
 
