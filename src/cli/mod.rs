@@ -45,7 +45,7 @@ enum Command {
     /// Compare ways to choose accounts in virtual time, on simulated agents or a recorded trace
     Replay(replay::Args),
     /// Measure how warm any endpoint keeps prompts: drives agents at it, and says what is wrong
-    Gauge(Box<gauge::Args>),
+    Gauge(Box<gauge::Command>),
     /// Check a configuration: every fault at once, with line and remedy
     Check(check::Args),
     /// List endpoints of a running gateway, or take one out and in

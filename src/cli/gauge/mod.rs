@@ -5,6 +5,7 @@
 
 mod cost;
 mod key;
+mod logs;
 mod progress;
 
 #[cfg(test)]
@@ -48,9 +49,25 @@ reported.
 status_429, ttft_p50_s, diagnosis [{kind, sentence}] and more. Ctrl-C ends the run and gives the report so far; twice \
 quits. Exit status: 0; 1 under --fail-below; 2 when it could not run.";
 
+/// An endpoint, or what was recorded.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Command {
+    #[command(subcommand)]
+    recorded: Option<Recorded>,
+    #[command(flatten)]
+    drive: Option<Args>,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Recorded {
+    /// The same diagnosis from recorded traffic: session logs, request logs, traces, receipts
+    Logs(logs::Args),
+}
+
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = MORE, after_help = "More: --help")]
-pub(super) struct Args {
+struct Args {
     /// The endpoint's base URL, with or without `/v1`; `NAME=URL` takes its key from the variable NAME
     #[arg(value_name = "URL")]
     url: String,
@@ -172,7 +189,15 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match (&command.recorded, &command.drive) {
+        (Some(Recorded::Logs(args)), _) => logs::run(args, out),
+        (None, Some(args)) => drive(args, out),
+        (None, None) => bail!("name an endpoint: `warmkey gauge URL`"),
+    }
+}
+
+fn drive(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let host: &dyn Host = &ThisHost;
     let conduct = args.conduct();
     let prices = Arc::new(config::price_list(&config::prices(args.prices.as_deref(), host)?));

@@ -61,6 +61,7 @@ pub(in crate::gauge) fn of(counted: &Counted<'_>, beside: Option<&Report>) -> Re
         probe: probe(evidence),
         diagnosis: diagnosis::of(evidence, *costs, source.via, beside),
         remarks: remarks(counted),
+        read: None,
         stopped: None,
         spent_usd: None,
     }

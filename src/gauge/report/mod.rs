@@ -3,10 +3,12 @@
 //! A member without a figure is `null`: nothing was seen that it could rest on. Shares are parts of one.
 
 mod make;
+mod reading;
 mod table;
 
 use serde::Serialize;
 
+pub use self::reading::Reading;
 pub(super) use self::{
     make::{Counted, of},
     table::{dollars, percent, seconds},
@@ -142,6 +144,8 @@ pub struct Report {
     pub diagnosis: Vec<Diagnosis>,
     /// What else is to be known of these figures.
     pub remarks: Vec<String>,
+    /// How reading went; of files only.
+    pub read: Option<Reading>,
     /// Why a run ended early. For whoever drives it to set.
     pub stopped: Option<Stopped>,
     /// What a run spent, everything included that was charged at its bound. For whoever drives it to set.

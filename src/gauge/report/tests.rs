@@ -26,9 +26,9 @@ fn several_reports_are_rows_of_one_table() {
     let text = text(&[there, here]);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].contains("hit rate") && lines[0].contains("$/1k turns"), "{text}");
-    assert!(lines[1].starts_with("http://localhost:1  ") && lines[1].contains("81."), "{text}");
+    assert!(lines[1].starts_with("http://localhost:1  ") && lines[1].contains("79.9 %"), "{text}");
     assert!(lines[2].contains(" 0.0 %"), "{text}");
-    assert!(text.contains("▁▇") && text.contains("▁▁▁▁▁▁"), "{text}");
+    assert!(text.contains("▁█████") && text.contains("▁▁▁▁▁▁"), "{text}");
     assert!(text.contains("Interrupted: these are the figures so far."), "{text}");
     assert!(lines.iter().all(|line| line.chars().count() <= 160), "{text}");
 }

@@ -272,11 +272,16 @@ impl Tally {
             .broke
             .map(|broke| (Some(broke.at), broke.cause, broke.tokens))
             .or_else(|| extra.cause.map(|(cause, tokens)| (None, cause, tokens)));
+        let fate = seen.usage.as_ref().map_or(Fate::Unknown, |usage| before.fate(usage));
         if let Some((at, cause, tokens)) = broke {
-            evidence.broke(at, cause, tokens);
+            match (tokens, fate) {
+                // The recorder knows that it broke, and the figures what that cost.
+                (0, Fate::Lost(tokens)) | (tokens @ 1.., _) => evidence.broke(at, cause, tokens),
+                (0, Fate::Kept | Fate::Unknown) => {}
+            }
         }
         let Some(usage) = &seen.usage else { return };
-        match before.fate(usage) {
+        match fate {
             Fate::Unknown => {}
             Fate::Kept => {
                 evidence.judged += 1;
