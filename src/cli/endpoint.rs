@@ -165,7 +165,7 @@ fn table(endpoints: &[Value]) -> String {
     for endpoint in endpoints {
         rows.push(columns.iter().map(|column| cell(endpoint.get(column))).collect());
     }
-    super::table::aligned(&rows)
+    crate::types::aligned(&rows)
 }
 
 fn cell(value: Option<&Value>) -> String {

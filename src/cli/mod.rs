@@ -7,6 +7,7 @@
 mod check;
 mod connect;
 mod endpoint;
+mod gauge;
 mod http;
 mod import;
 mod key;
@@ -15,7 +16,6 @@ mod prices;
 mod replay;
 mod serve;
 mod sim;
-mod table;
 
 use std::{
     convert::Infallible,
@@ -44,6 +44,8 @@ enum Command {
     Sim(sim::Args),
     /// Compare ways to choose accounts in virtual time, on simulated agents or a recorded trace
     Replay(replay::Args),
+    /// Measure how warm any endpoint keeps prompts: drives agents at it, and says what is wrong
+    Gauge(Box<gauge::Command>),
     /// Check a configuration: every fault at once, with line and remedy
     Check(check::Args),
     /// List endpoints of a running gateway, or take one out and in
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args, out),
         Command::Replay(args) => replay::run(&args, out),
+        Command::Gauge(args) => gauge::run(&args, out),
         Command::Sim(args) => asynchronous(sim::run(&args, out)),
         Command::Check(args) => {
             check::run(&args, &crate::config::ThisHost, Some(crate::server::live_check), out)

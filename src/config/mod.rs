@@ -40,6 +40,7 @@ use std::{
 };
 
 use crate::{
+    metering::{PriceEntry, PriceList, PriceTier},
     snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, SimParams, StateParams},
     telemetry::{TraceParams, otlp::OtlpParams},
     types::{Levels, Rates, VirtualKey},
@@ -123,6 +124,32 @@ pub fn load_prices(path: &Path, host: &dyn Host) -> Result<Option<usize>, Faults
         return Ok(None);
     }
     prices::list(&text, path, host).map(|rows| Some(rows.len())).map_err(Faults)
+}
+
+/// The built-in price list, rows of the same model replaced by those of the list at `own`.
+///
+/// # Errors
+/// Every fault of the operator's list, in its order; or it cannot be read.
+pub fn prices(own: Option<&Path>, host: &dyn Host) -> Result<Vec<PriceRow>, Faults> {
+    let mut rows = prices::built_in(host).map_err(Faults)?;
+    if let Some(own) = own {
+        let own = read_prices(own, host)?;
+        rows.retain(|row| own.iter().all(|mine| mine.model != row.model));
+        rows.extend(own);
+    }
+    Ok(rows)
+}
+
+/// Rows as `metering` looks them up.
+#[must_use]
+pub fn price_list(rows: &[PriceRow]) -> PriceList {
+    let tier = |&(above_input_tokens, rates): &(u64, Rates)| PriceTier { above_input_tokens, rates };
+    let entry = |row: &PriceRow| PriceEntry {
+        model: row.model.clone(),
+        rates: row.rates,
+        tiers: row.tiers.iter().map(tier).collect(),
+    };
+    PriceList::new(rows.iter().map(entry).collect())
 }
 
 /// The rows of the price list at `path`.

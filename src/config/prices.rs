@@ -26,7 +26,7 @@ const REMEDY: &str = "write dollars per million tokens, such as `3.75`, with at 
 /// Reads `[metering]` and every price list that it names.
 pub(super) fn read(metering: &Section<'_>) -> Vec<PriceRow> {
     let host = metering.reader().host;
-    let mut rows = match list(BUILT_IN, Path::new("conf/prices.toml"), host) {
+    let mut rows = match built_in(host) {
         Ok(rows) => rows,
         Err(faults) => {
             metering.reader().adopt(faults);
@@ -51,6 +51,11 @@ pub(super) fn read(metering: &Section<'_>) -> Vec<PriceRow> {
         Err(faults) => metering.reader().adopt(faults),
     }
     rows
+}
+
+/// The list in the binary.
+pub(super) fn built_in(host: &dyn Host) -> Result<Vec<PriceRow>, Vec<Fault>> {
+    list(BUILT_IN, Path::new("conf/prices.toml"), host)
 }
 
 /// Whether a file is a price list by itself, and no configuration.

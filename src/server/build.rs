@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use super::stores::Stores;
 use crate::{
     clock,
-    config::Config,
+    config::{self, Config},
     live::{Buffers, Decisions, Flights, Keeper, KeyRing, Live},
-    metering::{Learned, PriceEntry, PriceList, PriceTier},
+    metering::Learned,
     routing::{Policy, Rings, Router},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
     sim::{Account, SimConfig},
@@ -48,7 +48,7 @@ pub(super) fn snapshot(
         models,
         rings,
         policy,
-        prices: prices(config),
+        prices: config::price_list(&config.prices),
     })
 }
 
@@ -59,19 +59,6 @@ pub(super) fn pool(config: &Config) -> anyhow::Result<Pool> {
 
 fn faults(faults: Vec<PoolFault>) -> anyhow::Error {
     anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-}
-
-fn prices(config: &Config) -> PriceList {
-    let entry = |row: &crate::config::PriceRow| PriceEntry {
-        model: row.model.clone(),
-        rates: row.rates,
-        tiers: row
-            .tiers
-            .iter()
-            .map(|&(above_input_tokens, rates)| PriceTier { above_input_tokens, rates })
-            .collect(),
-    };
-    PriceList::new(config.prices.iter().map(entry).collect())
 }
 
 /// Everything that outlives a reload.

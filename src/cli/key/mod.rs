@@ -18,8 +18,7 @@ use self::{
     flags::{Settings, grace},
     place::Place,
 };
-use super::table::aligned;
-use crate::config::duration_text;
+use crate::{config::duration_text, types::aligned};
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Command {

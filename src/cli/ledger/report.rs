@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{Source, Time, dollars, time_text};
 use crate::{
-    cli::table::with_figures,
     clock::UnixTime,
     store::ledger::{By, Line},
+    types::with_figures,
 };
 
 #[derive(clap::Args, Debug)]

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 /// Every column as wide as its widest cell, two spaces between them.
-pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn aligned(rows: &[Vec<String>]) -> String {
     laid_out(rows, |_, cell, width| format!("{cell:<width$}"))
 }
 
 /// The same for a name and figures: names to the left, figures to the right.
-pub(super) fn with_figures(rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn with_figures(rows: &[Vec<String>]) -> String {
     laid_out(
         rows,
         |column, cell, width| {
