@@ -8,7 +8,12 @@ import { choice } from "./parts.js";
 import { plain, stateMeaning, stateTone } from "./words.js";
 
 /** How long an account may be cooled by hand. */
-const RESTS = /** @type {[string, string][]} */ ([["60s", "1 minute"], ["5m", "5 minutes"], ["15m", "15 minutes"], ["1h", "1 hour"]]);
+const RESTS = /** @type {[string, string][]} */ ([
+    ["60s", "1 minute"],
+    ["5m", "5 minutes"],
+    ["15m", "15 minutes"],
+    ["1h", "1 hour"],
+]);
 
 /**
  * @param {any} first @param {import("./app.js").Context} context
@@ -18,20 +23,39 @@ export function accountRow(first, context, tickers) {
     const name = first.name;
     const chip = h("span", { class: "chip" });
     const timer = h("span", { class: "countdown" });
-    const [sessions, flights, served, trouble] = [h("td", { class: "num" }), h("td", { class: "num" }), h("td", { class: "num wide" }), h("td", { class: "wide trouble" })];
+    const [sessions, flights, served, trouble] = [
+        h("td", { class: "num wide" }),
+        h("td", { class: "num wide" }),
+        h("td", { class: "num wide" }),
+        h("td", { class: "wide trouble" }),
+    ];
     const details = h("div", { class: "details", hidden: true });
-    const more = h("button", {
-        type: "button", class: "name", "aria-expanded": "false",
-        onclick: () => {
-            details.hidden = !details.hidden;
-            set(more, "aria-expanded", String(!details.hidden));
-            if (latest) showDetails(details, latest, context.now());
+    const more = h(
+        "button",
+        {
+            type: "button",
+            class: "name",
+            "aria-expanded": "false",
+            onclick: () => {
+                details.hidden = !details.hidden;
+                set(more, "aria-expanded", String(!details.hidden));
+                if (latest) showDetails(details, latest, context.now());
+            },
         },
-    }, name);
+        name,
+    );
     const act = actions(name, context);
-    const node = h("tr", { "data-account": name },
-        h("th", { scope: "row" }, more, details), h("td", { class: "state" }, chip, " ", timer), sessions, flights, served, trouble,
-        h("td", { class: "actions" }, act.node));
+    const node = h(
+        "tr",
+        { "data-account": name },
+        h("th", { scope: "row" }, more, details),
+        h("td", { class: "state" }, chip, " ", timer),
+        sessions,
+        flights,
+        served,
+        trouble,
+        h("td", { class: "actions" }, act.node),
+    );
     /** @type {any} */
     let latest = null;
     /** When it opens, by the gateway's clock. */
@@ -78,13 +102,37 @@ function errorWords(/** @type {any} */ error) {
 }
 
 function showDetails(/** @type {any} */ node, /** @type {any} */ endpoint, /** @type {number} */ now) {
-    const fact = (/** @type {string} */ title, /** @type {any} */ value) => (value ? [h("dt", null, title), h("dd", null, value)] : null);
-    fill(node, h("dl", { class: "facts" },
-        fact("Provider", endpoint.provider), fact("Organisation", endpoint.organisation),
-        fact("Cache domain", endpoint.cache_domain), fact("Failure domain", endpoint.failure_domain),
-        fact("State", stateMeaning(endpoint.state)), fact("Key", plain(endpoint.key_trouble)),
-        fact("Last errors", endpoint.errors.length === 0 ? "none" : h("ul", { class: "errors" },
-            endpoint.errors.map((/** @type {any} */ error) => h("li", null, `${errorWords(error)}, ${ago(error.at_unix, now)}`))))));
+    const fact = (/** @type {string} */ title, /** @type {any} */ value) =>
+        value ? [h("dt", null, title), h("dd", null, value)] : null;
+    fill(
+        node,
+        h(
+            "dl",
+            { class: "facts" },
+            fact("Provider", endpoint.provider),
+            fact("Organisation", endpoint.organisation),
+            fact("Cache domain", endpoint.cache_domain),
+            fact("Failure domain", endpoint.failure_domain),
+            fact("State", stateMeaning(endpoint.state)),
+            fact(
+                "Requests",
+                `${count(endpoint.in_flight)} under way, ${count(endpoint.served)} served, ${count(endpoint.sessions)} warm sessions`,
+            ),
+            fact("Key", plain(endpoint.key_trouble)),
+            fact(
+                "Last errors",
+                endpoint.errors.length === 0
+                    ? "none"
+                    : h(
+                          "ul",
+                          { class: "errors" },
+                          endpoint.errors.map((/** @type {any} */ error) =>
+                              h("li", null, `${errorWords(error)}, ${ago(error.at_unix, now)}`),
+                          ),
+                      ),
+            ),
+        ),
+    );
 }
 
 /** Buttons for who may act; nothing at all for who may only read. */
@@ -102,7 +150,9 @@ function actions(/** @type {string} */ name, /** @type {import("./app.js").Conte
     };
     const drain = async () => {
         const yes = await ask({
-            title: `Drain ${name}?`, confirm: "Drain", danger: true,
+            title: `Drain ${name}?`,
+            confirm: "Drain",
+            danger: true,
             text: "It gets no new requests until somebody re-admits it. What is under way ends as usual; sessions that are warm there move, and pay for their context again.",
         });
         if (yes) run("drain", "", "drained");
@@ -110,7 +160,8 @@ function actions(/** @type {string} */ name, /** @type {import("./app.js").Conte
     const cool = async () => {
         let rest = RESTS[0][0];
         const yes = await ask({
-            title: `Cool ${name}?`, confirm: "Cool",
+            title: `Cool ${name}?`,
+            confirm: "Cool",
             text: "It rests for a while, as after a 429. Sessions that are warm there wait for it or move, whichever is cheaper.",
             extra: choice("For", RESTS, rest, (value) => (rest = value)),
         });
@@ -118,7 +169,8 @@ function actions(/** @type {string} */ name, /** @type {import("./app.js").Conte
     };
     const readmit = async () => {
         const yes = await ask({
-            title: `Re-admit ${name}?`, confirm: "Re-admit",
+            title: `Re-admit ${name}?`,
+            confirm: "Re-admit",
             text: "It is used again at once, whatever speaks against it: a drain, a 429, failures, or a bad key.",
         });
         if (yes) run("readmit", "", "re-admitted");
@@ -126,7 +178,7 @@ function actions(/** @type {string} */ name, /** @type {import("./app.js").Conte
     const button = (/** @type {string} */ title, /** @type {() => void} */ does) =>
         h("button", { type: "button", class: "small", "aria-label": `${title} ${name}`, onclick: does }, title);
     const [first, second, third] = [button("Drain", drain), button("Cool", cool), button("Re-admit", readmit)];
-    const said = h("p", { class: "act-said" });
+    const said = h("p", { class: "act-said", role: "alert" });
     return {
         node: h("div", { class: "buttons" }, third, second, first, said),
         show(/** @type {string} */ state) {

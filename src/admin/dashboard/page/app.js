@@ -117,9 +117,15 @@ async function navigate(/** @type {boolean} */ byReader) {
         open?.close?.();
         open = null;
         view = module.view({
-            me: who, id: place.id, query: place.query, now: () => Date.now() / 1000 + ahead, announce,
+            me: who,
+            id: place.id,
+            query: place.query,
+            now: () => Date.now() / 1000 + ahead,
+            announce,
             follow: (filters) => mine === navigation && follow(view?.topics ?? [], filters),
-            get latest() { return latest; },
+            get latest() {
+                return latest;
+            },
         });
     } catch (error) {
         fill(main, problem(error instanceof TypeError ? "The page could not be loaded in full. Reload it." : error));
@@ -165,7 +171,10 @@ function showTheme() {
     set(at("theme"), "aria-label", dark ? "Use light colours" : "Use dark colours");
 }
 
-fill(at("nav"), VIEWS.map(([name, title]) => h("a", { href: `#/${name}` }, title)));
+fill(
+    at("nav"),
+    VIEWS.map(([name, title]) => h("a", { href: `#/${name}` }, title)),
+);
 onSignedOut(() => {
     if (who?.signed_in) start();
 });

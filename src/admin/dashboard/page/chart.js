@@ -1,16 +1,16 @@
 // Lines over time, drawn by uPlot (vendor/uplot-1.6.32). What a chart says is always written beside it, too.
 
 import { h, text } from "./dom.js";
-import { clock, moment } from "./format.js";
+import { clock, moment, terse } from "./format.js";
 
 const HEIGHT = 150;
+const DAY_S = 86_400;
 
 /**
  * @typedef {object} Line
  * @property {string} name
  * @property {string} color a custom property of the style sheet, e.g. `--warm`
  * @property {string} [fill] likewise; the area under the line
- * @property {boolean} [bars] bars instead of a line
  */
 
 /**
@@ -18,13 +18,19 @@ const HEIGHT = 150;
  * @param {string} title
  * @param {Line[]} lines with `stacked`, from the bottom up
  * @param {(value: number | null | undefined) => string} format
- * @param {{stacked?: boolean, max?: number, summary?: string}} [options]
+ * @param {{stacked?: boolean, max?: number, days?: boolean}} [options] `days`: a bar for each day
  */
 export function chart(title, lines, format, options = {}) {
     const values = lines.map(() => h("b", null, "–"));
     const when = h("span", { class: "when" });
-    const legend = h("p", { class: "legend" },
-        lines.map((line, i) => h("span", null, h("i", { "data-color": line.color.slice(2) }), `${line.name} `, values[i])), when);
+    const legend = h(
+        "p",
+        { class: "legend" },
+        lines.map((line, i) =>
+            h("span", null, h("i", { "data-color": line.color.slice(2) }), `${line.name} `, values[i]),
+        ),
+        when,
+    );
     const canvas = h("div", { class: "plot", role: "img", "aria-label": title });
     const node = h("figure", { class: "chart" }, h("figcaption", null, h("h3", null, title), legend), canvas);
     /** @type {any} */
@@ -37,10 +43,15 @@ export function chart(title, lines, format, options = {}) {
     const say = (/** @type {number | null | undefined} */ at) => {
         const index = at ?? given[0].length - 1;
         lines.forEach((_, i) => text(values[i], format(given[i + 1][index])));
-        text(when, at === null || at === undefined ? "" : (longSpan ? moment : clock)(given[0][at]));
+        text(
+            when,
+            at === null || at === undefined ? "" : (options.days ? day : longSpan ? moment : clock)(given[0][at]),
+        );
         if (at === null || at === undefined) {
-            canvas.setAttribute("aria-label",
-                `${title}: ${lines.map((line, i) => `${line.name} ${format(given[i + 1][index])}`).join(", ")}`);
+            canvas.setAttribute(
+                "aria-label",
+                `${title}: ${lines.map((line, i) => `${line.name} ${format(given[i + 1][index])}`).join(", ")}`,
+            );
         }
     };
 
@@ -48,7 +59,11 @@ export function chart(title, lines, format, options = {}) {
         plot?.destroy();
         plot = null;
         if (canvas.clientWidth === 0) return;
-        plot = new globalThis.uPlot(settings(canvas.clientWidth, lines, format, options, say), drawn(given, options.stacked), canvas);
+        plot = new globalThis.uPlot(
+            settings(canvas.clientWidth, lines, format, options, say),
+            drawn(given, options.stacked),
+            canvas,
+        );
     };
     const sized = new ResizeObserver(() => {
         const width = canvas.clientWidth;
@@ -87,7 +102,6 @@ function drawn(/** @type {any[][]} */ columns, /** @type {boolean | undefined} *
     return [times, ...sums];
 }
 
-
 /** @param {number} width @param {Line[]} lines @param {any} format @param {any} options @param {any} say */
 function settings(width, lines, format, options, say) {
     const uPlot = globalThis.uPlot;
@@ -97,24 +111,52 @@ function settings(width, lines, format, options, say) {
     const font = "11px system-ui, sans-serif";
     const axis = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
     const series = lines.map((line) => ({
-        stroke: resolve(line.color), width: 1.5, points: { show: false }, spanGaps: false,
+        stroke: resolve(line.color),
+        width: 1.5,
+        points: { show: false },
+        spanGaps: false,
         fill: line.fill ? resolve(line.fill) : undefined,
-        paths: line.bars ? uPlot.paths.bars({ size: [0.7, 40] }) : undefined,
+        paths: options.days ? uPlot.paths.bars({ size: [0.6, 44] }) : undefined,
     }));
     // Each area ends where the one under it begins.
-    const bands = options.stacked
-        ? lines.slice(1).map((_, i) => ({ series: [i + 2, i + 1] }))
-        : undefined;
+    const bands = options.stacked ? lines.slice(1).map((_, i) => ({ series: [i + 2, i + 1] })) : undefined;
     resolve.done();
     return {
-        width, height: HEIGHT, legend: { show: false }, padding: [8, 6, 0, 0],
+        width,
+        height: HEIGHT,
+        legend: { show: false },
+        padding: [8, 6, 0, 0],
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 } },
-        scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ max) => [0, options.max ?? roof(max)] } },
+        scales: {
+            x: {
+                range: options.days
+                    ? (/** @type {any} */ _, /** @type {number} */ from, /** @type {number} */ to) => [
+                          from - DAY_S / 2,
+                          to + DAY_S / 2,
+                      ]
+                    : undefined,
+            },
+            y: {
+                range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ max) => [
+                    0,
+                    options.max ?? roof(max),
+                ],
+            },
+        },
         axes: [
-            { ...axis, size: 24, space: 70, values: times },
-            { ...axis, size: 58, space: 32, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map(format) },
+            options.days
+                ? { ...axis, size: 24, space: 60, incrs: [DAY_S, 2 * DAY_S, 7 * DAY_S, 28 * DAY_S], values: days }
+                : { ...axis, size: 24, space: 70, values: times },
+            {
+                ...axis,
+                size: 58,
+                space: 32,
+                values: (/** @type {any} */ _, /** @type {number[]} */ ticks) =>
+                    ticks.map((tick) => terse(format(tick))),
+            },
         ],
-        series: [{}, ...series], bands,
+        series: [{}, ...series],
+        bands,
         hooks: { setCursor: [(/** @type {any} */ u) => say(u.cursor.idx ?? null)] },
     };
 }
@@ -127,6 +169,15 @@ function times(/** @type {any} */ _, /** @type {number[]} */ ticks) {
         if (long) return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
         return date.toLocaleTimeString("en-GB", { hour12: false, hour: "2-digit", minute: "2-digit" });
     });
+}
+
+/** Days are the ledger's: they begin at midnight, UTC. */
+function day(/** @type {number} */ at) {
+    return new Date(at * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+}
+
+function days(/** @type {any} */ _, /** @type {number[]} */ ticks) {
+    return ticks.map(day);
 }
 
 /** A flat line on the ground is drawn there, not in the middle. */

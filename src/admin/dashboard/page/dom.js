@@ -3,8 +3,29 @@
 
 /** Attributes that may be set; `aria-*` and `data-*` are known as well. */
 const KNOWN = new Set([
-    "class", "id", "type", "name", "value", "title", "for", "role", "tabindex", "scope", "colspan", "placeholder",
-    "autocomplete", "disabled", "hidden", "open", "selected", "spellcheck", "min", "max", "maxlength", "rel", "datetime",
+    "class",
+    "id",
+    "type",
+    "name",
+    "value",
+    "title",
+    "for",
+    "role",
+    "tabindex",
+    "scope",
+    "colspan",
+    "placeholder",
+    "autocomplete",
+    "disabled",
+    "hidden",
+    "open",
+    "selected",
+    "spellcheck",
+    "min",
+    "max",
+    "maxlength",
+    "size",
+    "datetime",
 ]);
 
 /**

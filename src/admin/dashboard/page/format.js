@@ -30,6 +30,11 @@ function digits(/** @type {number} */ n) {
     return n.toFixed(2);
 }
 
+/** Without zeros that say nothing: `1.50 M` -> `1.5 M`, `$20.00` -> `$20`; for axes and limits. */
+export function terse(/** @type {string} */ said) {
+    return said.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, "");
+}
+
 /** A rate: 0, 0.4, 12.3, 1.20 k. */
 export function rate(/** @type {number | null | undefined} */ n) {
     if (!known(n)) return NONE;
@@ -62,7 +67,7 @@ export function percent(/** @type {number | null | undefined} */ share) {
 export function span(/** @type {number | null | undefined} */ seconds) {
     if (!known(seconds)) return NONE;
     if (seconds < 0) return "0 s";
-    if (seconds < 9.95) return seconds === 0 ? "0 s" : `${seconds.toFixed(1)} s`;
+    if (seconds < 9.95) return Number.isInteger(seconds) ? `${seconds} s` : `${seconds.toFixed(1)} s`;
     const whole = Math.round(seconds);
     if (whole < 60) return `${whole} s`;
     const pad = (/** @type {number} */ n) => String(n).padStart(2, "0");

@@ -44,8 +44,13 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
     });
     const [above, below] = [spacer(columns.length), spacer(columns.length)];
     const body = h("tbody", null, above.node, below.node);
-    const element = h("table", { class: "grid", "aria-rowcount": "-1" },
-        h("caption", { class: "visually-hidden" }, caption), h("thead", null, h("tr", { "aria-rowindex": "1" }, heads)), body);
+    const element = h(
+        "table",
+        { class: "grid", "aria-rowcount": "-1" },
+        h("caption", { class: "visually-hidden" }, caption),
+        h("thead", null, h("tr", { "aria-rowindex": "1" }, heads)),
+        body,
+    );
     const scroller = h("div", { class: "scroll tall", role: "region", "aria-label": caption, tabindex: "0" }, element);
 
     /** @type {{node: any, cells: any[], row: any, at: number}[]} */
@@ -125,11 +130,15 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
         const cells = columns.map(makeCell);
         /** @type {any} */
         const part = { cells, row: null, at: -1 };
-        part.node = h("tr", {
-            tabindex: "-1",
-            onclick: (/** @type {any} */ event) => part.row && !event.target.closest("a") && open(part.row),
-            onfocus: () => (active = part.at),
-        }, cells.map((piece) => piece.node));
+        part.node = h(
+            "tr",
+            {
+                tabindex: "-1",
+                onclick: (/** @type {any} */ event) => part.row && !event.target.closest("a") && open(part.row),
+                onfocus: () => (active = part.at),
+            },
+            cells.map((piece) => piece.node),
+        );
         body.insertBefore(part.node, below.node);
         return part;
     }
@@ -144,7 +153,14 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
         const sight = Math.max(1, Math.floor(scroller.clientHeight / ROW) - 2);
         const onRow = /** @type {any} */ (event.target).tagName === "TR";
         const from = onRow ? active : Math.floor(scroller.scrollTop / ROW) - 1;
-        const to = { ArrowDown: from + 1, ArrowUp: from - 1, PageDown: from + sight, PageUp: from - sight, Home: 0, End: matched - 1 }[event.key];
+        const to = {
+            ArrowDown: from + 1,
+            ArrowUp: from - 1,
+            PageDown: from + sight,
+            PageUp: from - sight,
+            Home: 0,
+            End: matched - 1,
+        }[event.key];
         if (event.key === "Enter" && onRow) {
             const row = rowAt(active);
             if (row) open(row);
@@ -191,7 +207,12 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
         /** Says at the heads what the order is. */
         order(/** @type {string} */ key, /** @type {string} */ direction) {
             columns.forEach((column, i) => {
-                if (column.sort) set(heads[i], "aria-sort", column.key === key ? (direction === "asc" ? "ascending" : "descending") : "none");
+                if (column.sort)
+                    set(
+                        heads[i],
+                        "aria-sort",
+                        column.key === key ? (direction === "asc" ? "ascending" : "descending") : "none",
+                    );
             });
         },
         close() {

@@ -1,7 +1,7 @@
 // Columns over time: joined as new seconds arrive, and put into wider steps. Pure.
 
 /** Columns that count something in a step. */
-const COUNTS = ["requests", "failed", "throttled", "input", "cached_read", "output", "usd"];
+const COUNTS = ["requests", "failed", "throttled", "input", "cached_read", "written", "output", "usd"];
 
 /**
  * @typedef {{step_s: number, at_unix: number[], saved_usd: number[] | null} & Record<string, any>} History
@@ -38,7 +38,7 @@ export function binned(history, wide) {
     // Bins stand on multiples of their width, so that they keep their content while time passes.
     const slot = (/** @type {number} */ i) => Math.floor(Math.round(history.at_unix[i]) / bins.step_s);
     const length = history.at_unix.length;
-    for (let i = 0; i < length;) {
+    for (let i = 0; i < length; ) {
         let end = i;
         while (end < length && slot(end) === slot(i)) end += 1;
         const whole = end - i >= size;

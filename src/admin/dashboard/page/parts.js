@@ -35,9 +35,17 @@ export function figure(name, tone) {
  */
 export function meter(label) {
     const fillPart = h("span", { class: "meter-fill" });
-    const bar = h("span", {
-        class: "meter", role: "meter", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "100",
-    }, fillPart);
+    const bar = h(
+        "span",
+        {
+            class: "meter",
+            role: "meter",
+            "aria-label": label,
+            "aria-valuemin": "0",
+            "aria-valuemax": "100",
+        },
+        fillPart,
+    );
     return {
         node: bar,
         /** @param {number | null} share 0..1 @param {string} words @param {string} tone */
@@ -57,21 +65,37 @@ export function meter(label) {
  */
 export function promptBar(read, written, paid, scale) {
     const part = (/** @type {string} */ kind, /** @type {number} */ tokens) =>
-        tokens > 0 ? h("span", { class: kind, "--share": `${Math.max(0.4, (tokens / Math.max(scale, 1)) * 100)}%` }) : null;
-    return h("span", { class: "prompt-bar", "aria-hidden": "true" },
-        part("read", read), part("written", written), part("paid", paid));
+        tokens > 0
+            ? h("span", { class: kind, "--share": `${Math.max(0.4, (tokens / Math.max(scale, 1)) * 100)}%` })
+            : null;
+    return h(
+        "span",
+        { class: "prompt-bar", "aria-hidden": "true" },
+        part("read", read),
+        part("written", written),
+        part("paid", paid),
+    );
 }
 
 /** Nothing to show, and what to do about it. */
 export function empty(/** @type {string} */ title, /** @type {any[]} */ ...advice) {
-    return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), advice.length ? h("p", null, advice) : null);
+    return h(
+        "div",
+        { class: "empty" },
+        h("p", { class: "empty-title" }, title),
+        advice.length ? h("p", null, advice) : null,
+    );
 }
 
 /** What went wrong, in the view that it concerns. */
 export function problem(/** @type {any} */ error, /** @type {(() => void) | null} */ again = null) {
     const message = error instanceof Error ? error.message : String(error);
-    return h("div", { class: "problem", role: "alert" }, h("p", null, message),
-        again ? h("button", { type: "button", onclick: again }, "Try again") : null);
+    return h(
+        "div",
+        { class: "problem", role: "alert" },
+        h("p", null, message),
+        again ? h("button", { type: "button", onclick: again }, "Try again") : null,
+    );
 }
 
 /**
@@ -81,11 +105,19 @@ export function problem(/** @type {any} */ error, /** @type {(() => void) | null
  * @param {any} body a tbody, or rows
  */
 export function table(caption, columns, body) {
-    const head = columns.map((column) =>
-        h("th", { scope: "col", class: classes(column) }, column.title));
+    const head = columns.map((column) => h("th", { scope: "col", class: classes(column) }, column.title));
     const rows = body instanceof Element && body.tagName === "TBODY" ? body : h("tbody", null, body);
-    return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
-        h("table", null, h("caption", { class: "visually-hidden" }, caption), h("thead", null, h("tr", null, head)), rows));
+    return h(
+        "div",
+        { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
+        h(
+            "table",
+            null,
+            h("caption", { class: "visually-hidden" }, caption),
+            h("thead", null, h("tr", null, head)),
+            rows,
+        ),
+    );
 }
 
 /** A cell of such a table. */
@@ -103,8 +135,11 @@ function classes(/** @type {{num?: boolean, wide?: boolean}} */ column) {
  * @param {(value: string) => void} changed
  */
 export function choice(label, options, value, changed) {
-    const select = h("select", { onchange: () => changed(select.value) },
-        options.map(([key, title]) => h("option", { value: key, selected: key === value }, title)));
+    const select = h(
+        "select",
+        { onchange: () => changed(select.value) },
+        options.map(([key, title]) => h("option", { value: key, selected: key === value }, title)),
+    );
     return h("label", { class: "field" }, h("span", null, label), select);
 }
 
@@ -115,7 +150,13 @@ export function choice(label, options, value, changed) {
 export function line(label, placeholder, value, changed) {
     let pause = 0;
     const input = h("input", {
-        type: "search", placeholder, value: value || null, spellcheck: "false", autocomplete: "off", maxlength: "200",
+        type: "search",
+        placeholder,
+        value: value || null,
+        spellcheck: "false",
+        autocomplete: "off",
+        maxlength: "200",
+        size: Math.max(10, placeholder.length + 2),
         oninput: () => {
             clearTimeout(pause);
             pause = setTimeout(() => changed(input.value.trim()), 250);

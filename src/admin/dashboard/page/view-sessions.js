@@ -37,7 +37,11 @@ export function view(context) {
             rows.reset();
         },
         open: (row) => (location.hash = sessionLink(row.session)),
-        failed: (error) => fill(said, problem(error, () => rows.refresh())),
+        failed: (error) =>
+            fill(
+                said,
+                problem(error, () => rows.refresh()),
+            ),
     });
     rows.order(sort, order);
 
@@ -47,21 +51,45 @@ export function view(context) {
         if (matched > 0) fill(said);
         else if (known > 0) fill(said, empty("No session matches.", "The search looks at ids, models and accounts."));
         else {
-            fill(said, empty("No sessions yet.", "Point an agent at this gateway, for example with ",
-                h("code", null, "ANTHROPIC_BASE_URL"), "; ", h("code", null, "warmkey connect claude-code"), " prints the exact settings."));
+            fill(
+                said,
+                empty(
+                    "No sessions yet.",
+                    "Point an agent at this gateway, for example with ",
+                    h("code", null, "ANTHROPIC_BASE_URL"),
+                    "; ",
+                    h("code", null, "warmkey connect claude-code"),
+                    " prints the exact settings.",
+                ),
+            );
         }
     }
 
-    const node = h("div", { class: "fills" },
-        h("div", { class: "section-head" }, h("h1", null, "Sessions"), summary, h("div", { class: "filters" },
-            line("Search", "id, model or account", "", (value) => {
-                q = value;
-                rows.reset();
-            }))),
-        said, rows.node);
+    const node = h(
+        "div",
+        { class: "fills" },
+        h(
+            "div",
+            { class: "section-head" },
+            h("h1", null, "Sessions"),
+            summary,
+            h(
+                "div",
+                { class: "filters" },
+                line("Search", "id, model or account", "", (value) => {
+                    q = value;
+                    rows.reset();
+                }),
+            ),
+        ),
+        said,
+        rows.node,
+    );
 
     return {
-        node, title: "Sessions", topics: ["sessions"],
+        node,
+        title: "Sessions",
+        topics: ["sessions"],
         hear: (name) => name === "sessions" && rows.refresh(),
         resumed: () => rows.refresh(),
         close: () => rows.close(),
@@ -110,5 +138,12 @@ const COLUMNS = [
     { key: "hit_rate", title: "Hit rate", sort: true, num: true, text: (row) => percent(row.hit_rate) },
     { key: "usd", title: "Cost", sort: true, num: true, text: (row) => usd(row.usd) },
     { key: "moved", title: "Moved", sort: true, num: true, wide: true, text: (row) => count(row.moved) },
-    { key: "idle", title: "Idle", sort: true, num: true, wide: true, text: (row) => span(Math.round(row.idle_seconds)) },
+    {
+        key: "idle",
+        title: "Idle",
+        sort: true,
+        num: true,
+        wide: true,
+        text: (row) => span(Math.round(row.idle_seconds)),
+    },
 ];

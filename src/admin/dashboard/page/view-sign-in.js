@@ -7,7 +7,12 @@ import { problem } from "./parts.js";
 /** @param {() => void} done */
 export function signIn(done) {
     const token = h("input", {
-        id: "token", name: "token", type: "password", autocomplete: "current-password", spellcheck: "false", maxlength: "4096",
+        id: "token",
+        name: "token",
+        type: "password",
+        autocomplete: "current-password",
+        spellcheck: "false",
+        maxlength: "4096",
     });
     const said = h("div");
     const button = h("button", { class: "primary" }, "Sign in");
@@ -26,11 +31,24 @@ export function signIn(done) {
             button.disabled = false;
         }
     };
-    const form = h("form", { class: "sign-in", onsubmit: submit },
+    const form = h(
+        "form",
+        { class: "sign-in", onsubmit: submit },
         h("h1", null, "Sign in"),
-        h("p", { class: "muted" }, "With the admin token of this gateway (", h("code", null, "server.admin_token"),
-            "), or with its token for reading (", h("code", null, "server.read_token"), ")."),
-        h("label", { for: "token" }, "Token"), token, said, button);
+        h(
+            "p",
+            { class: "muted" },
+            "With the admin token of this gateway (",
+            h("code", null, "server.admin_token"),
+            "), or with its token for reading (",
+            h("code", null, "server.read_token"),
+            ").",
+        ),
+        h("label", { for: "token" }, "Token"),
+        token,
+        said,
+        button,
+    );
     requestAnimationFrame(() => token.focus());
     return form;
 }
