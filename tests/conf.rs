@@ -27,6 +27,9 @@ mod presets;
 #[path = "conf/quirks.rs"]
 mod quirks;
 
+#[path = "conf/settings.rs"]
+mod settings;
+
 /// A machine that has these variables and 8 GiB.
 struct Lab(Vec<(String, String)>);
 
@@ -46,8 +49,13 @@ impl Host for Lab {
     }
 }
 
-const VARIABLES: &[&str] =
-    &["ANTHROPIC_API_KEY", "WARMKEY_TEAM_B_TOKEN", "WARMKEY_ADMIN_TOKEN", "WARMKEY_OTLP_AUTHORIZATION"];
+const VARIABLES: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "WARMKEY_TEAM_B_TOKEN",
+    "WARMKEY_ADMIN_TOKEN",
+    "WARMKEY_READ_TOKEN",
+    "WARMKEY_OTLP_AUTHORIZATION",
+];
 
 const URLS: &[(&str, &str)] = &[
     ("WARMKEY_POSTGRES", "postgres://warmkey:not-a-real-password@db.internal/warmkey"),
@@ -201,7 +209,7 @@ fn keys_of(table: &toml::Table, outer: &str, keys: &mut BTreeSet<String>) {
         keys.insert(path.clone());
         // Kinds of tables that stand in many places.
         let inner = match (path.as_str(), key.as_str()) {
-            ("server.admin_token" | "caller.token" | "endpoint.key", _)
+            ("server.admin_token" | "server.read_token" | "caller.token" | "endpoint.key", _)
             | ("ledger.postgres" | "state.redis" | "alerts.webhook" | "otlp.headers.value", _) => "secret",
             (path, _) if path.starts_with("secret.") => "secret",
             ("organisation.limits" | "team.limits" | "caller.limits" | "session.limits", _) => "levels",

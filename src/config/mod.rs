@@ -27,6 +27,7 @@ mod provider;
 mod quirks;
 mod secret;
 mod server;
+mod shown;
 mod sim;
 mod target;
 mod url;
@@ -41,7 +42,7 @@ use std::{
 
 use crate::{
     metering::{PriceEntry, PriceList, PriceTier},
-    snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, SimParams, StateParams},
+    snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, Settings, SimParams, StateParams},
     telemetry::{TraceParams, otlp::OtlpParams},
     types::{Levels, Rates, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
@@ -87,6 +88,8 @@ pub struct Config {
     pub notes: Vec<Fault>,
     /// Every file that this depends on (itself, secrets, prices), for the watcher.
     pub files: Vec<PathBuf>,
+    /// Every knob as people read it, defaults included; no secrets.
+    pub settings: Settings,
 }
 
 /// What one model costs.
@@ -111,6 +114,7 @@ pub fn load(path: &Path, host: &dyn Host) -> Result<Config, Faults> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error, "name a TOML file"))?;
     let mut config = parse(&text, path, host)?;
     config.files.insert(0, path.to_owned());
+    config.settings.file = Some(path.display().to_string());
     Ok(config)
 }
 

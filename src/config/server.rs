@@ -11,6 +11,7 @@ use crate::{
     routing::Weights,
     snapshot::{Bounds, Heartbeat, Hold, Open, RoutingParams, ServerParams, TlsParams},
     telemetry::{LogFormat, LogParams, TraceParams},
+    types::Secret,
 };
 
 pub(super) const fn secs(n: u64) -> Duration {
@@ -26,15 +27,22 @@ const MIB: u64 = 1 << 20;
 /// Reads `[server]`. `has_callers`: without any, nobody but this machine may connect.
 pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
     let admin = server.address("admin").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
+    server.shows("admin", admin);
     let open = match server.get("open").map(|_| server.flag("open", false)) {
         Some(true) => Open::Everybody,
         Some(false) => Open::Never,
-        None => Open::UntilKeys,
+        None => {
+            server.shows("open", "until there is a key");
+            Open::UntilKeys
+        }
     };
+    let admin_token = server.secret("admin_token");
+    let read_token = read_token(server, admin_token.as_ref());
     let params = ServerParams {
         listen: listen(server, open, has_callers),
         admin,
-        admin_token: server.secret("admin_token").map(|token| token.value),
+        admin_token: admin_token.map(|token| token.value),
+        read_token,
         tls: server.table("tls", tls),
         threads: server.whole("threads", 0, 0..=1024),
         open,
@@ -74,6 +82,25 @@ pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
     params
 }
 
+/// Somebody who may look must be told from somebody who may act.
+fn read_token(server: &Section<'_>, admin_token: Option<&At<Secret>>) -> Option<Secret> {
+    let token = server.secret("read_token")?;
+    match admin_token {
+        Some(admin) if admin.value.digest() == token.value.digest() => server.fault(
+            "read_token",
+            "the same as `admin_token`, so whoever may look could act",
+            "make another one, such as with `openssl rand -hex 32`",
+        ),
+        None if server.get("admin_token").is_none() => server.fault(
+            "read_token",
+            "without `admin_token` there is nothing that it could be less than",
+            "add `admin_token = { env = \"NAME\" }`, or remove `read_token`",
+        ),
+        Some(_) | None => {}
+    }
+    Some(token.value)
+}
+
 /// Whether two listeners cannot both be opened. Port 0 is a free one each time.
 fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     let every = one.ip().is_unspecified() || other.ip().is_unspecified();
@@ -90,7 +117,10 @@ fn listen(server: &Section<'_>, open: Open, has_callers: bool) -> Vec<SocketAddr
         Open::UntilKeys | Open::Never => None,
     };
     let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
-    let Some(texts) = server.texts("listen") else { return default };
+    let Some(texts) = server.texts("listen") else {
+        server.shows("listen", "127.0.0.1:8080");
+        return default;
+    };
     let mut addresses = Vec::with_capacity(texts.len());
     for text in &texts {
         let Some(address) = server.parse_address(text) else { continue };
@@ -126,6 +156,7 @@ fn tls(tls: &Section<'_>) -> Option<TlsParams> {
 fn bounds(server: &Section<'_>) -> Bounds {
     let max_body = server.size("max_body", 32 * MIB, 1024..=1024 * MIB);
     let max_buffered = max_buffered(server, max_body);
+    server.shows("max_buffered", value::size_text(max_buffered));
     Bounds {
         max_body,
         max_buffered,
@@ -202,6 +233,7 @@ fn log(log: &Section<'_>) -> LogParams {
             level.value
         },
     );
+    log.shows("level", &level);
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     LogParams { filter: level, format: log.choice("format", LogFormat::Text, &formats) }
 }

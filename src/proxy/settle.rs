@@ -14,8 +14,8 @@ use crate::{
     store::counters::Charged,
     telemetry::Metrics,
     types::{
-        CacheBreak, Flags, IdSource, NanoUsd, Operation, Outcome, ProviderDialect, Reason, Receipt,
-        SessionKey, Timings, Usage,
+        CacheBreak, EndpointName, Flags, IdSource, NanoUsd, Operation, Outcome, ProviderDialect, Reason,
+        Receipt, SessionKey, Timings, Usage,
     },
     upstream::CacheRule,
 };
@@ -105,6 +105,7 @@ pub(crate) fn settle(x: &mut Exchange) {
     };
     let metrics = Metrics::global();
     metrics.book(&receipt, marks::trace(x));
+    x.land(&receipt);
     if let Some(refusal) = &x.refused {
         metrics.spending.refused(refusal.scope.level(), refusal.what.label());
     }
@@ -114,6 +115,8 @@ pub(crate) fn settle(x: &mut Exchange) {
     marks::over(x, &receipt, now);
     log(&receipt, x);
     note(x, &receipt);
+    let configured = |name: &EndpointName| x.live.snapshot.load().pool.endpoint(name.as_str()).is_some();
+    x.live.troubles.note(&receipt.attempts, receipt.at, configured);
     if let Some(ledger) = &x.live.ledger {
         ledger.close(receipt, charged);
     }

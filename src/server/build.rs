@@ -12,7 +12,7 @@ use super::stores::Stores;
 use crate::{
     clock,
     config::{self, Config},
-    live::{Buffers, Decisions, Flights, Keeper, KeyRing, Live},
+    live::{Asked, Buffers, Decisions, Flights, Keeper, KeyRing, Live, Pulse, Reloads, Tail, Troubles},
     metering::Learned,
     routing::{Policy, Rings, Router},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
@@ -49,6 +49,7 @@ pub(super) fn snapshot(
         rings,
         policy,
         prices: config::price_list(&config.prices),
+        settings: config.settings.clone(),
     })
 }
 
@@ -80,6 +81,11 @@ pub(super) fn live(
         owners: Owners::new(config.routing.objects),
         forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),
         decisions: Decisions::default(),
+        troubles: Troubles::default(),
+        reloads: Reloads::default(),
+        asked: Asked::default(),
+        pulse: Pulse::default(),
+        tail: Tail::default(),
         learned: Learned::new(),
         buffers: Arc::new(Buffers::default()),
         flights: Arc::new(Flights::default()),
