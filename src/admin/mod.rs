@@ -172,8 +172,10 @@ fn is_from_a_page(session: &ServerSession) -> bool {
 }
 
 /// The registry that our families and Pingora's own stand in.
-fn metrics(head: &RequestHeader) -> Response<Vec<u8>> {
-    let Scrape { kind, body } = scrape(&head.headers);
+fn metrics(live: &Live, head: &RequestHeader) -> Response<Vec<u8>> {
+    let now = clock::now();
+    gauges::refresh(live, now);
+    let Scrape { kind, body } = scrape(&head.headers, &gauges::readings(live, now));
     let length = body.len();
     let mut response = Response::new(if head.method == Method::HEAD { Vec::new() } else { body });
     let headers = response.headers_mut();
@@ -187,8 +189,7 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let head = session.req_header();
         if head.uri.path() == "/metrics" && matches!(head.method, Method::GET | Method::HEAD) {
-            gauges::refresh(&self.live, clock::now());
-            return metrics(head);
+            return metrics(&self.live, head);
         }
         let (status, kind, body) = if api::owns(head.uri.path()) {
             if is_from_a_page(session) {
