@@ -23,6 +23,8 @@ DASHBOARD = DEPLOY / "grafana" / "warmkey.json"
 FAMILY = re.compile(r"\br\s*\.(counters?|money|histograms?|gauges|level|ratio)\(\s*\"([a-z0-9_]+)\"")
 # Histograms with exemplars are asked for by name, so their names are constants.
 NAMED = re.compile(r"^const [A-Z_]+: &str = \"([a-z0-9_]+_seconds)\";", re.MULTILINE)
+# Gauges that are written at each scrape and kept nowhere.
+READING = re.compile(r"\breadings(?:\.family\(|, )\"([a-z0-9_]+)\"")
 SERIES = {"histogram": ("_bucket", "_sum", "_count")}
 
 
@@ -35,12 +37,14 @@ def promtool(*args, text=None):
 def families():
     """Every series that the gateway may serve."""
     names = set()
+    readings = (ROOT / "src" / "admin" / "gauges.rs").read_text()
+    names.update("warmkey_" + name for name in READING.findall(readings))
     for file in (ROOT / "src" / "telemetry").rglob("*.rs"):
         text = file.read_text()
         for kind, name in FAMILY.findall(text) + [("histogram", name) for name in NAMED.findall(text)]:
             names.update("warmkey_" + name + suffix for suffix in SERIES.get(kind, ("",)))
     if len(names) < 30:
-        sys.exit(f"only {len(names)} metrics were found in src/telemetry: how they are registered has changed")
+        sys.exit(f"only {len(names)} metrics were found in the source: how they are registered has changed")
     return names
 
 
@@ -92,7 +96,7 @@ def main():
         promtool("check", "metrics", text=ours)
         served = {re.match(r"[a-z0-9_]+", line).group() for line in ours.splitlines() if line[0] != "#"}
         if unknown := served - known:
-            sys.exit(f"served, but not found in src/telemetry: {sorted(unknown)}")
+            sys.exit(f"served, but not found in the source: {sorted(unknown)}")
         print(f"{len(served)} series of {url}/metrics hold")
 
 

@@ -4,9 +4,9 @@ use crate::{
     clock::{self, Moment},
     live::Live,
     store::ledger::Ledger,
-    telemetry::Metrics,
+    telemetry::{Metrics, Readings},
     types::Scope,
-    upstream::EndpointState,
+    upstream::{ClassView, DomainView, EndpointState},
 };
 
 /// Levels whose budgets are shown, at most: stored organisations and teams may be many.
@@ -30,34 +30,55 @@ pub(super) fn refresh(live: &Live, now: Moment) {
     refresh_ledger(live, metrics);
     refresh_fleet(live, metrics);
     refresh_budgets(live, metrics, now);
-    // Endpoints and domains that a reload took away must not linger.
-    metrics.endpoint_state.reset();
-    metrics.domain_open.reset();
-    metrics.domain_headroom.reset();
-    metrics.domain_utilisation.reset();
-    metrics.domain_waiting.reset();
+}
+
+/// Gauges of endpoints and domains, those that there are now.
+pub(super) fn readings(live: &Live, now: Moment) -> Readings {
+    let snapshot = live.snapshot.load();
+    let mut readings = Readings::default();
+    let mut states = readings.family("endpoint_state", "1 for the state it is in.");
     for endpoint in snapshot.pool.endpoints() {
         let state = endpoint.state(now);
         for each in EndpointState::ALL {
-            let gauge = metrics.endpoint_state.with_label_values(&[endpoint.name().as_str(), each.label()]);
-            gauge.set(f64::from(u8::from(each == state)));
+            let labels = [("endpoint", endpoint.name().as_str()), ("state", each.label())];
+            states.series(labels, f64::from(u8::from(each == state)));
         }
     }
-    for domain in snapshot.pool.domain_views(now) {
-        for class in &domain.classes {
-            let labels = [domain.name.as_str(), class.class.as_str()];
-            metrics.domain_open.with_label_values(&labels).set(class.open_in_seconds);
-            metrics.domain_utilisation.with_label_values(&labels).set(f64::from(class.utilisation));
-            metrics.domain_waiting.with_label_values(&labels).set(count(class.waiting));
-            for level in &class.headroom {
-                let labels = [labels[0], labels[1], level.kind];
-                if let (Some(remaining), Some(limit)) =
-                    (level.remaining, level.limit.filter(|limit| *limit > 0))
-                {
-                    metrics.domain_headroom.with_label_values(&labels).set(share(remaining, limit));
-                }
+    let domains = snapshot.pool.domain_views(now);
+    domain(&mut readings, "domain_open_seconds", "Seconds until it opens again.", &domains, |class| {
+        class.open_in_seconds
+    });
+    let help = "Share of the input limit in use: the average, or what is gone, whichever is more.";
+    domain(&mut readings, "domain_utilisation", help, &domains, |class| f64::from(class.utilisation));
+    let help = "Requests that hold a place in the queue for its limits.";
+    domain(&mut readings, "domain_waiting", help, &domains, |class| count(class.waiting));
+    let mut headroom = readings.family("domain_headroom", "Share of a limit left.");
+    for (domain, class) in classes(&domains) {
+        for level in &class.headroom {
+            let limit = level.limit.filter(|limit| *limit > 0);
+            if let (Some(remaining), Some(limit)) = (level.remaining, limit) {
+                let labels = [("domain", &*domain.name), ("class", &*class.class), ("kind", level.kind)];
+                headroom.series(labels, share(remaining, limit));
             }
         }
+    }
+    readings
+}
+
+fn classes(domains: &[DomainView]) -> impl Iterator<Item = (&DomainView, &ClassView)> {
+    domains.iter().flat_map(|domain| domain.classes.iter().map(move |class| (domain, class)))
+}
+
+fn domain(
+    readings: &mut Readings,
+    name: &'static str,
+    help: &str,
+    domains: &[DomainView],
+    value: impl Fn(&ClassView) -> f64,
+) {
+    let mut family = readings.family(name, help);
+    for (domain, class) in classes(domains) {
+        family.series([("domain", &*domain.name), ("class", &*class.class)], value(class));
     }
 }
 

@@ -102,8 +102,10 @@ impl Admin {
 
     /// The registry that our families and Pingora's own stand in.
     fn metrics(&self, session: &ServerSession) -> Response<Bytes> {
-        gauges::refresh(&self.live, clock::now());
-        let Scrape { kind, body } = scrape(&session.req_header().headers);
+        let now = clock::now();
+        gauges::refresh(&self.live, now);
+        let readings = gauges::readings(&self.live, now);
+        let Scrape { kind, body } = scrape(&session.req_header().headers, &readings);
         whole((StatusCode::OK, kind, body))
     }
 

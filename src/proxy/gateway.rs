@@ -80,9 +80,8 @@ impl Gateway {
         let head = line.session.req_header();
         let (method, mut headers) = (head.method.clone(), head.headers.clone());
         let query = head.uri.query().map(str::to_owned);
-        let path = head.uri.path().to_owned();
-        marks::begin(x, &method, &path, &headers);
-        let target = target(x, &path, &headers)?;
+        marks::begin(x, &method, head.uri.path(), &headers);
+        let target = target(x, head.uri.path(), &headers)?;
         upload::check_size(&headers, &x.snapshot.server.bounds)?;
         if matches!(target.route, Route::Root | Route::Health) {
             return self.probe(line, x, &method, &target.route).await.map(Entered::Ended);

@@ -92,9 +92,12 @@ struct Sender {
 impl Sender {
     async fn run(mut self, mut stopping: oneshot::Receiver<()>) {
         while !stopping.is_terminated() {
-            tokio::select! {
-                () = self.gather() => {}
+            let open = tokio::select! {
+                open = self.gather() => open,
                 _ = &mut stopping => break,
+            };
+            if !open {
+                break;
             }
             // A stop in the midst of it shortens the pauses, not the post.
             self.send(&mut stopping).await;
@@ -112,11 +115,10 @@ impl Sender {
         }
     }
 
-    /// Fills the batch. May be dropped half-way: what is gathered stays.
-    async fn gather(&mut self) {
-        if let Some(spans) = self.waiting.next().await {
-            self.batch.extend(spans);
-        }
+    /// Fills the batch; `false` at the end of all. May be dropped half-way: what is gathered stays.
+    async fn gather(&mut self) -> bool {
+        let Some(spans) = self.waiting.next().await else { return false };
+        self.batch.extend(spans);
         let until = Instant::now() + LINGER;
         while self.batch.len() < BATCH {
             match timeout_at(until, self.waiting.next()).await {
@@ -124,6 +126,7 @@ impl Sender {
                 Ok(None) | Err(_) => break,
             }
         }
+        true
     }
 
     async fn send(&mut self, stopping: &mut oneshot::Receiver<()>) {

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 // Pingora's own, so that families stand in the registry that its exporter reads.
-use pingora_prometheus::prometheus::{self, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Registry};
+use pingora_prometheus::prometheus::{self, Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::{family::Family, latency::Latency, otlp::TraceId, spending::Spending};
 use crate::types::{
@@ -41,17 +41,7 @@ pub struct Metrics {
     pub tokens_fetched: IntCounterVec,
     /// Settings read again, by result.
     pub reloads: IntCounterVec,
-    /// State of each endpoint: 1 for the state it is in, 0 for the others.
-    pub endpoint_state: GaugeVec,
-    /// Seconds until a domain opens again, 0 when it is open.
-    pub domain_open: GaugeVec,
-    /// What is left of a domain's limits by our own reckoning, as a share of the limit.
-    pub domain_headroom: GaugeVec,
     headers_ignored: IntCounterVec,
-    /// How much of a domain's input limit is in use.
-    pub domain_utilisation: GaugeVec,
-    /// Requests that wait for room in a domain.
-    pub domain_waiting: GaugeVec,
     /// Requests between their head and their end.
     pub in_flight: IntGauge,
     /// Output tokens of the streams that run now, counted live.
@@ -155,27 +145,6 @@ impl Metrics {
             ambiguous: r.counter("ambiguous_attempts_total", "Failed tries that may be billed all the same."),
             tokens_fetched: r.counters("tokens_fetched_total", "Upstream tokens.", &["endpoint", "result"]),
             reloads: r.counters("reloads_total", "Settings read again.", &["result"]),
-            endpoint_state: r.gauges("endpoint_state", "1 for the state it is in.", &["endpoint", "state"]),
-            domain_open: r.gauges(
-                "domain_open_seconds",
-                "Seconds until it opens again.",
-                &["domain", "class"],
-            ),
-            domain_headroom: r.gauges(
-                "domain_headroom",
-                "Share of a limit left.",
-                &["domain", "class", "kind"],
-            ),
-            domain_utilisation: r.gauges(
-                "domain_utilisation",
-                "Share of the input limit in use: the average, or what is gone, whichever is more.",
-                &["domain", "class"],
-            ),
-            domain_waiting: r.gauges(
-                "domain_waiting",
-                "Requests that hold a place in the queue for its limits.",
-                &["domain", "class"],
-            ),
             headers_ignored: r.counters(
                 "headers_ignored_total",
                 "Figures of rate limit headers that made no sense.",

@@ -12,7 +12,7 @@ use pingora_prometheus::prometheus::{
     proto::{Metric, MetricFamily, MetricType},
 };
 
-use super::{Metrics, exemplars::Exemplar};
+use super::{Metrics, exemplars::Exemplar, readings::Readings};
 
 const KIND: &str = "application/openmetrics-text";
 
@@ -24,19 +24,20 @@ pub struct Scrape {
     pub body: Vec<u8>,
 }
 
-/// Everything in the registry, in the form that `headers` prefer.
+/// Everything in the registry, and `readings`, in the form that `headers` prefer.
 #[must_use]
-pub fn scrape(headers: &HeaderMap) -> Scrape {
+pub fn scrape(headers: &HeaderMap, readings: &Readings) -> Scrape {
     let families = prometheus::gather();
     if wants(headers) {
         let exemplars = |name: &str, label: Option<&str>| Metrics::global().latency.exemplars(name, label);
-        let body = write(&families, exemplars).into_bytes();
+        let body = write(&families, exemplars, readings.text()).into_bytes();
         return Scrape { kind: "application/openmetrics-text; version=1.0.0; charset=utf-8", body };
     }
     let mut body = Vec::new();
     if let Err(fault) = TextEncoder::new().encode(&families, &mut body) {
         tracing::error!(%fault, "the metrics cannot be written");
     }
+    body.extend_from_slice(readings.text().as_bytes());
     Scrape { kind: "text/plain; version=0.0.4; charset=utf-8", body }
 }
 
@@ -67,13 +68,14 @@ fn wants(headers: &HeaderMap) -> bool {
 type Found = Option<Box<[Option<Exemplar>]>>;
 
 /// `exemplars` are asked for by the family's name and the value of its only label.
-fn write(families: &[MetricFamily], exemplars: impl Fn(&str, Option<&str>) -> Found) -> String {
+fn write(families: &[MetricFamily], exemplars: impl Fn(&str, Option<&str>) -> Found, more: &str) -> String {
     let mut text =
         String::with_capacity(families.iter().map(|family| family.get_metric().len()).sum::<usize>() * 96);
     for family in families {
         // Writing into memory cannot fail.
         let _ = write_family(&mut text, family, &exemplars);
     }
+    text.push_str(more);
     text.push_str("# EOF\n");
     text
 }
@@ -176,7 +178,7 @@ fn series(
 }
 
 /// A text between quotes, or after a name.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,12 +202,21 @@ struct Number(f64);
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_finite() { write!(f, "{:?}", self.0) } else { Bare(self.0).fmt(f) }
+    }
+}
+
+/// A number as both forms read it.
+pub(super) struct Bare(pub(super) f64);
+
+impl fmt::Display for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_nan() {
             f.write_str("NaN")
         } else if self.0.is_infinite() {
             f.write_str(if self.0 > 0.0 { "+Inf" } else { "-Inf" })
         } else {
-            write!(f, "{:?}", self.0)
+            write!(f, "{}", self.0)
         }
     }
 }
@@ -259,7 +270,7 @@ x_wait_seconds_count 2
 # EOF
 "#
         );
-        assert_eq!(write(&registry.gather(), exemplars), expected);
+        assert_eq!(write(&registry.gather(), exemplars, ""), expected);
     }
 
     #[test]

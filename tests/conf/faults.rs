@@ -842,3 +842,48 @@ fn free_ports_do_not_clash_and_every_interface_does() {
         ]
     );
 }
+
+#[test]
+fn a_collector_is_a_url_and_its_headers_are_secrets() {
+    assert_eq!(
+        told(&format!(
+            "{BASE}[otlp]\nendpoint = \"https://user:word@collector/?key=word\"\nsample = 2\ntimeout = \"1m\"\n\
+             headers = [{{ name = \"a b\", value = \"x\" }}, {{ name = \"Host\", value = {{ env = \"SPACED\" }} }}, {{ name = \"x\" }}, {{ name = \"y\", value = {{ env = \"EMPTY\" }} }}]\n"
+        )),
+        [
+            "w.toml:11: `otlp.endpoint`: not the URL of a collector; write `http://HOST:4318` or `https://HOST/...`; user, password and query belong in `headers`",
+            "w.toml:12: `otlp.sample`: `2` is out of range; write a number from 0 to 1",
+            "w.toml:13: `otlp.timeout`: `1m` is out of range; write a time from 100ms to 10s, such as `5s`",
+            "w.toml:14: `otlp.headers[1].name`: `a b` is not a header's name; write it as in `authorization`",
+            "w.toml:14: `otlp.headers[2].name`: `host` is the gateway's to set; remove it",
+            "w.toml:14: `otlp.headers[3].value`: missing; write where the value is kept, such as `{ env = \"NAME\" }`",
+            "w.toml:14: `otlp.headers[4].value`: environment variable `EMPTY` is not what a header can carry; put its value there, in one line of ASCII",
+        ]
+    );
+    assert_eq!(
+        told(&format!("{BASE}[otlp]\nsample = 0.5\n")),
+        [
+            "w.toml:10: `otlp.endpoint`: missing; write where the collector listens, such as `http://127.0.0.1:4318`, or remove the section"
+        ]
+    );
+}
+
+#[test]
+fn a_collectors_usual_path_is_added_where_none_is_written() {
+    let url = |endpoint: &str| {
+        let text = format!("{BASE}[otlp]\nendpoint = \"{endpoint}\"\n");
+        let config =
+            config::parse(&text, Path::new("w.toml"), &lab()).unwrap_or_else(|faults| panic!("{faults}"));
+        config.otlp.expect("traces").url
+    };
+    assert_eq!(url("http://127.0.0.1:4318"), "http://127.0.0.1:4318/v1/traces");
+    assert_eq!(url("https://collector/"), "https://collector/v1/traces");
+    assert_eq!(url("https://collector/api/otlp"), "https://collector/api/otlp");
+    let none = config::parse(BASE, Path::new("w.toml"), &lab()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(none.otlp.is_none());
+    assert!(!none.providers[0].trace_context);
+    let engine = BASE.replace("[[endpoint]]", "health_path = \"/health\"\n[[endpoint]]");
+    let engine =
+        config::parse(&engine, Path::new("w.toml"), &lab()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(engine.providers[0].trace_context);
+}

@@ -9,6 +9,7 @@
     reason = "a test stops where it fails, and its helpers are for it alone"
 )]
 
+mod collector;
 mod harness;
 
 mod bad_input;

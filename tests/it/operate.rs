@@ -225,6 +225,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("time_to_first_token_seconds_bucket", &[]),
     ("inter_token_seconds_bucket", &[]),
     ("overhead_seconds_bucket", &[]),
+    ("request_seconds_bucket", &["outcome"]),
     ("affinity_total", &["result", "reason"]),
     ("endpoint_state", &["endpoint", "state"]),
     ("domain_open_seconds", &["domain"]),

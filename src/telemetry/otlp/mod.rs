@@ -11,6 +11,7 @@
 
 mod attributes;
 mod context;
+mod stages;
 mod tree;
 
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio::sync::mpsc;
 
 pub use self::{
     context::{Context, SpanId, TraceId, read_state},
-    tree::{Chosen, Stages, Tried},
+    stages::{Chosen, Stages, Tried},
 };
 use super::Metrics;
 use crate::{

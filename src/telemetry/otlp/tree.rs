@@ -5,95 +5,19 @@
 
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::SpanKind, status::StatusCode};
 
-use super::{SpanId, Trace, attributes::Attributes};
+use super::{
+    SpanId, Trace,
+    attributes::Attributes,
+    stages::{Chosen, SHOWN, Stages, Tried},
+};
 use crate::{
     clock::Moment,
-    types::{
-        AttemptOutcome, AttemptRecord, EndpointName, NanoUsd, Operation, Outcome, ProviderName, Receipt,
-    },
+    types::{AttemptOutcome, AttemptRecord, NanoUsd, Operation, Outcome, Receipt},
 };
 
-/// Flags of a span whose parent is known to be in another process, and of one whose parent is not.
+/// Flags of sampled spans: whose parent is known to be another process's, and whose parent is not.
 const REMOTE: u32 = 0x301;
 const LOCAL: u32 = 0x101;
-
-/// What a caller wrote is not repeated beyond this many characters.
-const SHOWN: usize = 200;
-
-/// What was noted of a sampled request along its way.
-#[derive(Clone, Debug)]
-pub struct Stages {
-    /// When its head had arrived.
-    pub since: Moment,
-    /// `POST`, mostly.
-    pub method: String,
-    /// The path, without its query.
-    pub path: String,
-    /// It was known who asks, and what for.
-    pub identified: Option<Moment>,
-    /// It was let in, and what it may cost was reserved.
-    pub admitted: Option<Moment>,
-    /// Every choice.
-    pub chosen: Vec<Chosen>,
-    /// Waits on purpose: for an account, and for one that is overloaded.
-    pub waits: Vec<(Moment, Moment)>,
-    /// Every try, in the order of the receipt's.
-    pub tried: Vec<Tried>,
-    /// The answer that was passed on began.
-    pub answered: Option<Moment>,
-}
-
-/// A choice.
-#[derive(Clone, Debug)]
-pub struct Chosen {
-    /// It was asked for.
-    pub began: Moment,
-    /// It was made.
-    pub ended: Moment,
-    /// What was chosen; `None` where nothing was open.
-    pub endpoint: Option<EndpointName>,
-    /// How it was called: `hit`, `moved`, `new`, and why.
-    pub affinity: Option<(&'static str, &'static str)>,
-}
-
-/// A try.
-#[derive(Clone, Debug)]
-pub struct Tried {
-    /// Its span, which the provider was told of where that is wanted.
-    pub span: SpanId,
-    /// It began.
-    pub began: Moment,
-    /// Where.
-    pub endpoint: EndpointName,
-    /// Whose that is.
-    pub provider: ProviderName,
-    /// The provider as the GenAI conventions call it.
-    pub system: &'static str,
-    /// Its host.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The model as it was asked for there.
-    pub model: Option<String>,
-}
-
-impl Stages {
-    /// Nothing but its head is known.
-    #[must_use]
-    pub fn new(since: Moment, method: &str, path: &str) -> Self {
-        Self {
-            since,
-            method: method.to_owned(),
-            path: path.chars().take(SHOWN).collect(),
-            identified: None,
-            admitted: None,
-            chosen: Vec::new(),
-            waits: Vec::new(),
-            tried: Vec::new(),
-            answered: None,
-        }
-    }
-}
 
 /// How many spans [`tree`] makes.
 pub(super) fn count(stages: &Stages) -> usize {
@@ -126,6 +50,7 @@ pub(super) fn tree(trace: &Trace, r: &Receipt, stages: &Stages, now: Moment) -> 
         relay.attributes.extend(about.take());
         spans.push(relay);
     }
+    debug_assert_eq!(spans.len(), count(stages), "what is dropped is counted by it");
     spans
 }
 
@@ -208,7 +133,7 @@ impl Build<'_> {
         let mut span = self.span(self.trace.root.span, &name, (stages.since, now));
         span.kind = SpanKind::Server.into();
         span.parent_span_id = self.trace.parent.map_or_else(Vec::new, |parent| parent.0.to_vec());
-        span.flags = REMOTE;
+        span.flags = if self.trace.parent.is_some() { REMOTE } else { LOCAL };
         span.attributes = about.take();
         // A server's span: what a client did wrong is no error of its own.
         span.status = status(matches!(r.outcome, Outcome::Failed | Outcome::Interrupted) || r.status >= 500);
