@@ -166,7 +166,7 @@ pub(super) fn prefix_changes(case: &Case<'_>) -> Option<Found> {
     breaks.sort_by_key(|(_, count)| std::cmp::Reverse(count.tokens));
     let ((place, cause), top) = *breaks.first()?;
     let all = breaks.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(count.tokens));
-    let turns = top.turns.max(evidence.compared);
+    let turns = top.turns.max(evidence.compared).max(evidence.judged);
     let often = if top.turns * OFTEN >= turns * (OFTEN - 1) {
         "on every turn".to_owned()
     } else {
@@ -307,8 +307,9 @@ pub(super) fn gaps_outlive_cache(case: &Case<'_>) -> Option<Found> {
     } else {
         String::new()
     };
+    let paid = if evidence.with_usage == 0 { "could not have found" } else { "paid again for" };
     let sentence = format!(
-        "Pauses outlive the cache ({life}): {} follow-up turns came later and paid for {} again.{hour}",
+        "Pauses outlive the cache ({life}): {} follow-up turns came later and {paid} {}.{hour}",
         count(gap.turns),
         tokens(gap.tokens)
     );

@@ -8,7 +8,7 @@ mod tables;
 use std::fmt::Write as _;
 
 use self::plot::{costs, hit_rates, latencies};
-use super::report::Report;
+use super::report::{Report, counted};
 
 /// Endpoints whose colours differ; further ones begin again.
 const COLOURS: usize = 6;
@@ -93,9 +93,9 @@ fn diagnosis(page: &mut String, report: &Report) {
     let models = report.models.join(", ");
     let _ = writeln!(
         page,
-        "<p class=\"soft\">{} turns of {} conversations{}{}</p>\n<ul>",
-        report.turns,
-        report.conversations,
+        "<p class=\"soft\">{} of {}{}{}</p>\n<ul>",
+        counted(report.turns, "turn"),
+        counted(report.conversations, "conversation"),
         if models.is_empty() { "" } else { "; " },
         escape(&models)
     );

@@ -112,6 +112,8 @@ pub fn read_logs(
     let Reader { tally, formats, mut reading, .. } = reader;
     reading.repeated_answers = formats.claude.repeated;
     reading.out_of_order = formats.pace.late;
+    reading.without_conversation = formats.prompts.alone;
+    reading.without_time = formats.prompts.timeless;
     let mut report = tally.finish(beside);
     report.remarks.extend(reading.remarks());
     report.read = Some(reading);

@@ -172,6 +172,11 @@ pub fn text(reports: &[Report]) -> String {
     table::text(reports)
 }
 
+/// `1 turn`, `2 turns`.
+pub(super) fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn usd(money: NanoUsd) -> f64 {
     money.as_usd()
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::counted;
+
 /// How reading went. Whatever was left out is counted here.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Reading {
@@ -29,6 +31,10 @@ pub struct Reading {
     pub repeated_answers: u64,
     /// Requests that were over before one of their conversation that was read earlier.
     pub out_of_order: u64,
+    /// Requests that neither name their conversation nor show their prompt: each counts as a conversation.
+    pub without_conversation: u64,
+    /// Requests that do not say when they were: nothing is known of the pauses before and after.
+    pub without_time: u64,
     /// The first thing that was wrong, with file and line.
     pub first_fault: Option<String>,
 }
@@ -46,7 +52,7 @@ impl Reading {
         let mut remarks = Vec::new();
         let formats: Vec<String> =
             self.formats.iter().map(|(name, files)| format!("{name} ({files})")).collect();
-        remarks.push(format!("Read {} lines of {} files: {}.", self.lines, self.files, formats.join(", ")));
+        remarks.push(format!("Read {}: {}.", lines_of(self.lines, self.files), formats.join(", ")));
         let left_out = [
             (self.bad_lines, "lines that cannot be read"),
             (self.too_long_lines, "lines over 64 MiB"),
@@ -68,6 +74,22 @@ impl Reading {
                 self.out_of_order
             ));
         }
+        if self.without_conversation > 0 {
+            remarks.push(format!(
+                "{} requests neither name a conversation nor show a prompt: each counts as a conversation of one turn.",
+                self.without_conversation
+            ));
+        }
+        if self.without_time > 0 {
+            remarks.push(format!(
+                "{} requests do not say when they were: pauses are unknown, and taken for none.",
+                self.without_time
+            ));
+        }
         remarks
     }
+}
+
+fn lines_of(lines: u64, files: u64) -> String {
+    format!("{} of {}", counted(lines, "line"), counted(files, "file"))
 }

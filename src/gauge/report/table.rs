@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Stopped};
+use super::{Report, Stopped, counted};
 use crate::types::with_figures;
 
 /// Bars of a turn's hit rate: an eighth each.
@@ -96,8 +96,8 @@ fn bar(rate: Option<f64>) -> char {
 }
 
 fn headline(report: &Report) -> String {
-    let conversations = report.conversations;
-    let mut line = format!("{}: {} turns of {conversations} conversations", report.endpoint, report.turns);
+    let (turns, of) = (counted(report.turns, "turn"), counted(report.conversations, "conversation"));
+    let mut line = format!("{}: {turns} of {of}", report.endpoint);
     if !report.models.is_empty() {
         let _ = write!(line, ", {}", report.models.join(", "));
     }

@@ -79,6 +79,14 @@ impl Known {
         Self { at: seen.at, size: total.saturating_add(usage.output), warm, life, account }
     }
 
+    /// With the size that a prompt is estimated at, where the provider has said none.
+    pub(super) const fn or_of(mut self, prompt: Option<u64>) -> Self {
+        if let (0, Some(prompt)) = (self.warm, prompt) {
+            self.size = prompt;
+        }
+        self
+    }
+
     /// Whether a request at `at` comes too late to find anything.
     pub(super) fn is_cold(&self, at: Duration) -> bool {
         at.saturating_sub(self.at) > self.life

@@ -141,7 +141,7 @@ impl Tally {
             (None, None) => {}
         }
         self.evidence.bodies += u64::from(extra.body || seen.marked.is_some());
-        let known = Known::after(before.as_ref(), seen, usage, account);
+        let known = Known::after(before.as_ref(), seen, usage, account).or_of(extra.prompt);
         self.conversations.put(id, known);
     }
 
@@ -242,7 +242,7 @@ impl Tally {
 
     /// A turn without figures, whose prompt can be estimated.
     fn estimated(&mut self, seen: &Observation, prompt: u64, before: Option<&Known>) {
-        let repeated = seen.repeated.unwrap_or(0).min(prompt);
+        let repeated = repeated(seen, prompt, before);
         self.evidence.possible = self.evidence.possible.saturating_add(repeated);
         self.evidence.possible_of = self.evidence.possible_of.saturating_add(prompt);
         if before.is_some_and(|before| !before.is_cold(seen.at)) {

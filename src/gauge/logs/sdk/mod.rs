@@ -52,6 +52,7 @@ pub(super) fn line(line: &Members<'_>, prompts: &mut Prompts, pace: &mut Pace) -
     let dialect = shape.dialect(line, &answer);
     let status = answer.status(line);
     let at = line.first(&super::files::TIMES).and_then(time);
+    prompts.timeless += u64::from(at.is_none());
     let at = at.unwrap_or(prompts.last);
     prompts.last = at;
     let total = took(line, at);
@@ -103,7 +104,10 @@ pub(super) fn line(line: &Members<'_>, prompts: &mut Prompts, pace: &mut Pace) -
         total,
         broke: turn.broke,
     };
-    Some(Seen { observation, extra: Extra { body: turn.compared, ..Extra::default() } })
+    Some(Seen {
+        observation,
+        extra: Extra { body: turn.prompt.is_some(), prompt: turn.prompt, ..Extra::default() },
+    })
 }
 
 fn took(line: &Members<'_>, at: Duration) -> Option<Duration> {

@@ -40,8 +40,8 @@ pub(super) struct Shown {
     pub(super) model: Option<String>,
     pub(super) marked: Option<bool>,
     pub(super) broke: Option<CacheBreak>,
-    /// The body could be read.
-    pub(super) compared: bool,
+    /// The body could be read, and its prompt has about so many tokens.
+    pub(super) prompt: Option<u64>,
 }
 
 /// The prompts of all conversations, as hashes.
@@ -53,8 +53,10 @@ pub(in crate::gauge::logs) struct Prompts {
     params: SessionParams,
     /// When the last request was, for those that do not say.
     pub(super) last: Duration,
+    /// Requests that do not say when they were.
+    pub(in crate::gauge::logs) timeless: u64,
     /// Requests that nothing tells the conversation of, each taken for one of its own.
-    alone: u64,
+    pub(in crate::gauge::logs) alone: u64,
 }
 
 impl Default for Prompts {
@@ -65,6 +67,7 @@ impl Default for Prompts {
             tenant: TenantId::from("default"),
             params: SessionParams { headers: vec![NAMED] },
             last: Duration::ZERO,
+            timeless: 0,
             alone: 0,
         }
     }
@@ -93,7 +96,7 @@ impl Prompts {
         let key = identity.key.map(|key| key.to_string());
         let case = self.forensics.look(&mut identity, &view, body, now);
         let broke = case.filter(|_| !turn.failed).and_then(|case| {
-            let verdict = verdict(turn, &view, body, now);
+            let verdict = verdict(turn, &view, now);
             self.forensics.close(case, &verdict)
         });
         if let Some(answer) = turn.answer.filter(|answer| identity.wants_links() && answer.starts_with('{')) {
@@ -104,7 +107,7 @@ impl Prompts {
             model: Some(model.to_string()),
             marked: Some(view.markers > 0 || view.auto_marker),
             broke,
-            compared: true,
+            prompt: Some(estimate(&view)),
         }
     }
 
@@ -156,19 +159,20 @@ fn headers(turn: &Turn<'_>) -> HeaderMap {
     headers
 }
 
+/// Tokens of a prompt, by its bytes.
+fn estimate(view: &RequestView) -> u64 {
+    let bytes = view.blocks.iter().map(|block| u64::try_from(block.span.len()).unwrap_or(0));
+    Ratios::default().input_tokens(bytes.sum())
+}
+
 /// How the provider's cache stood after this turn. Where nothing was cached for want of marks or figures, as it
 /// would have stood: a prompt that changes would change all the same.
-fn verdict(turn: &Turn<'_>, view: &RequestView, body: &[u8], now: Moment) -> Verdict {
+fn verdict(turn: &Turn<'_>, view: &RequestView, now: Moment) -> Verdict {
     let anthropic = turn.dialect == Dialect::Anthropic;
     let used = turn
         .usage
         .filter(|usage| !anthropic || usage.cached_read > 0 || usage.write_5m > 0 || usage.write_1h > 0);
-    let estimate = || {
-        let bytes: usize = view.blocks.iter().map(|block| block.span.len()).sum();
-        let bytes = bytes.min(body.len());
-        Ratios::default().input_tokens(u64::try_from(bytes).unwrap_or(u64::MAX))
-    };
-    let total = turn.usage.map_or_else(estimate, Usage::total_input);
+    let total = turn.usage.map_or_else(|| estimate(view), Usage::total_input);
     let would = Usage { write_5m: total, ..Usage::default() };
     let usage = used.copied().unwrap_or(would);
     let life = if usage.write_1h > 0 || !anthropic { 3_600 } else { 300 };
