@@ -42,4 +42,5 @@ mod tight;
 mod trace;
 mod translate;
 mod transport;
+mod views;
 mod wire;
