@@ -98,6 +98,27 @@ fn an_empty_provider_says_what_is_missing() {
 }
 
 #[test]
+fn whoever_may_look_is_told_from_whoever_may_act() {
+    let faults = |lines: &str| -> Vec<String> {
+        let told = told(&format!("{BASE}[server]\n{lines}"));
+        told.into_iter().filter(|line| !line.starts_with("note ")).collect()
+    };
+    assert_eq!(faults("admin_token = \"one-token\"\nread_token = \"another-token\"\n"), [""; 0]);
+    assert_eq!(
+        faults("admin_token = \"one-token\"\nread_token = \"one-token\"\n"),
+        [
+            "w.toml:13: `server.read_token`: the same as `admin_token`, so whoever may look could act; make another one, such as with `openssl rand -hex 32`"
+        ]
+    );
+    assert_eq!(
+        faults("read_token = \"another-token\"\n"),
+        [
+            "w.toml:12: `server.read_token`: without `admin_token` there is nothing that it could be less than; add `admin_token = { env = \"NAME\" }`, or remove `read_token`"
+        ]
+    );
+}
+
+#[test]
 fn a_misspelt_section_is_guessed() {
     assert_eq!(
         told(
@@ -122,7 +143,7 @@ colour = "red"
         ),
         [
             r#"w.toml:12: `server.lisen`: unknown key; did you mean `listen`?"#,
-            r#"w.toml:13: `server.colour`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
+            r#"w.toml:13: `server.colour`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `read_token`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
         ]
     );
 }
@@ -655,7 +676,7 @@ name = 1979-05-27
         [
             r#"w.toml:12: `metering.prices`: cannot read `/nonexistent/prices.toml`: No such file or directory (os error 2); name a price list that the gateway's user may read"#,
             r#"w.toml:14: `server.state_file`: empty text; write a value, or remove the line"#,
-            r#"w.toml:15: `server.name`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
+            r#"w.toml:15: `server.name`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `read_token`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
         ]
     );
 }
