@@ -10,7 +10,7 @@
 mod fault;
 mod keys;
 mod levels;
-pub(super) mod query;
+mod query;
 mod route;
 
 #[cfg(test)]
