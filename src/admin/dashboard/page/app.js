@@ -76,11 +76,14 @@ function connected(/** @type {string} */ state) {
     if (back) open?.resumed?.();
 }
 
-/** The gateway said goodbye: was it this session's end, or its own? */
+/** The stream ended: was it this session's end, or the gateway's? */
 async function ended() {
     try {
-        who = await me();
-        if (!who.signed_in) showSignIn();
+        const now = await me();
+        if (!now.signed_in && who?.signed_in) {
+            who = now;
+            showSignIn();
+        }
     } catch {
         // It stops; the stream tries again by itself.
     }

@@ -46,7 +46,7 @@ export function view(context) {
     let closed = false;
     let asked = 0;
     const [lines, budgets, said, note] = [h("div"), h("div"), h("div"), h("p", { class: "summary" })];
-    const daily = chart("Cost per day", [{ name: "spent", color: "--cold", fill: "--cold-fill" }], usd, { days: true });
+    const daily = chart("Cost per day", [{ name: "spent", color: "--cold", fill: "--cold-fill" }], usd, { days: true, heading: "h2" });
     const figures = h("p", { class: "totals" });
 
     async function load() {
@@ -200,7 +200,7 @@ function budgetTable(/** @type {any[]} */ rows) {
         );
     const [whose, budget, used, resets] = BUDGETS;
     return table(
-        "Budgets",
+        "How far budgets are used",
         BUDGETS,
         rows.map((row) => {
             const share = row.limit > 0 ? row.used / row.limit : 0;
