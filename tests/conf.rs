@@ -27,6 +27,9 @@ mod presets;
 #[path = "conf/quirks.rs"]
 mod quirks;
 
+#[path = "conf/settings.rs"]
+mod settings;
+
 /// A machine that has these variables and 8 GiB.
 struct Lab(Vec<(String, String)>);
 

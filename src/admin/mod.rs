@@ -6,6 +6,7 @@
 
 mod actions;
 mod api;
+mod dashboard;
 mod gauges;
 mod status;
 

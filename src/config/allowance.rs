@@ -109,7 +109,10 @@ fn dollars(entry: &Section<'_>, value: &Spanned<DeValue<'_>>) -> Option<u64> {
             entry.fault("usd", "nothing could ever be spent", "write more, or `disabled = true` at a key");
             None
         }
-        Some(nano) => Some(nano.0),
+        Some(nano) => {
+            entry.shows("usd", nano.dollars());
+            Some(nano.0)
+        }
         None => {
             entry.fault("usd", &format!("`{text}` is not an amount"), REMEDY);
             None

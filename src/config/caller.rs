@@ -67,7 +67,11 @@ fn organisation(caller: &Section<'_>) -> Option<At<String>> {
         let what = "another word for `tenant`, which is there already";
         caller.fault("organisation", what, "remove one of them");
     }
-    tenant.or(organisation)
+    let found = tenant.or(organisation);
+    if found.is_none() {
+        caller.shows("tenant", DEFAULT);
+    }
+    found
 }
 
 fn tags(caller: &Section<'_>) -> Vec<Tag> {

@@ -38,6 +38,7 @@ pub(super) fn read(ledger: &Section<'_>, state_file: Option<&Path>) -> Option<Le
         keep: ledger.get("keep").map(|_| ledger.duration("keep", days(90), days(1)..=days(36_500))),
         commit_every: ledger.duration("commit_every", millis(50), millis(10)..=secs(1)),
     };
+    ledger.shows("file", params.file.display());
     let postgres = ledger.secret_url("postgres", &["postgres", "postgresql"]);
     if !enabled && postgres.is_some() {
         let what = "the ledger is switched off, and Postgres holds ledger and keys";

@@ -12,6 +12,7 @@ use super::{
     target::{self, Known},
 };
 use crate::{
+    snapshot::Settings,
     types::{Budget, Family, Levels, ModelName, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
 };
@@ -30,7 +31,8 @@ pub(super) fn config(text: &str, file: &Path, host: &dyn Host) -> Result<(Config
     if !found.faults.is_empty() {
         return Err(Faults(found.faults));
     }
-    Ok((Config { notes: found.notes, files: found.files, ..config }, found.knobs))
+    let settings = Settings { file: None, rows: found.settings };
+    Ok((Config { notes: found.notes, files: found.files, settings, ..config }, found.knobs))
 }
 
 fn sections(root: &Section<'_>) -> Config {
@@ -65,6 +67,7 @@ fn sections(root: &Section<'_>) -> Config {
     let alerts = root.table("alerts", ledger::alerts);
     let routing = root.table("routing", server::routing);
     let prices = root.table("metering", prices::read);
+    root.shows("metering.models", format_args!("{} models have a price", prices.len()));
     let trace = root.table("trace", server::trace);
     Config {
         server,
@@ -80,6 +83,7 @@ fn sections(root: &Section<'_>) -> Config {
         models,
         notes: Vec::new(),
         files: Vec::new(),
+        settings: Settings::default(),
         endpoints,
         providers,
     }

@@ -26,6 +26,7 @@ mod provider;
 mod quirks;
 mod secret;
 mod server;
+mod shown;
 mod sim;
 mod target;
 mod url;
@@ -39,7 +40,7 @@ use std::{
 };
 
 use crate::{
-    snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, SimParams, StateParams},
+    snapshot::{AlertParams, LedgerSettings, RoutingParams, ServerParams, Settings, SimParams, StateParams},
     telemetry::TraceParams,
     types::{Levels, Rates, VirtualKey},
     upstream::{EndpointParams, ModelParams, ProviderParams},
@@ -83,6 +84,8 @@ pub struct Config {
     pub notes: Vec<Fault>,
     /// Every file that this depends on (itself, secrets, prices), for the watcher.
     pub files: Vec<PathBuf>,
+    /// Every knob as people read it, defaults included; no secrets.
+    pub settings: Settings,
 }
 
 /// What one model costs.
@@ -107,6 +110,7 @@ pub fn load(path: &Path, host: &dyn Host) -> Result<Config, Faults> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error, "name a TOML file"))?;
     let mut config = parse(&text, path, host)?;
     config.files.insert(0, path.to_owned());
+    config.settings.file = Some(path.display().to_string());
     Ok(config)
 }
 

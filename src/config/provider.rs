@@ -104,6 +104,7 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
             .flag("validate_keys", credentials == Credentials::Gateway && preset.lists_models),
         retry_budget_percent: provider.whole("retry_budget_percent", 20, 0..=100),
     };
+    show_derived(provider, &params);
     check_signing(provider, &params);
     let known = dialect.is_some() || provider.get_quietly("preset") || provider.get_quietly("speaks");
     (name.is_some() && known).then_some(params)
@@ -111,6 +112,20 @@ pub(super) fn read(provider: &Section<'_>, sim: Option<SocketAddr>) -> Option<Pr
 
 const ON_LOSS: [(&str, OnLoss); 3] =
     [("refuse", OnLoss::Refuse), ("drop-hints", OnLoss::DropHints), ("drop", OnLoss::Drop)];
+
+/// What a preset, a host's name or another key says where the file says nothing.
+fn show_derived(provider: &Section<'_>, params: &ProviderParams) {
+    let host = if params.host.contains(':') { format!("[{}]", params.host) } else { params.host.clone() };
+    let scheme = if params.tls { "https" } else { "http" };
+    provider.shows("base_url", format_args!("{scheme}://{host}:{}{}", params.port, params.base_path));
+    let speaks: Vec<_> = params.speaks.iter().map(|dialect| dialect.label()).collect();
+    provider.shows("speaks", speaks.join(", "));
+    for (key, value) in [("region", &params.region), ("health_path", &params.health_path)] {
+        if let Some(value) = value {
+            provider.shows(key, value);
+        }
+    }
+}
 
 /// `dialect = "..."`: like its maker's preset.
 fn dialect(provider: &Section<'_>, needed: bool) -> Option<&'static Preset> {

@@ -23,7 +23,9 @@ use toml::{
 use super::{
     Host,
     fault::{Fault, Faults},
+    shown::Shown,
 };
+use crate::snapshot::Setting;
 
 /// One file being read.
 pub(super) struct Reader<'a> {
@@ -34,6 +36,7 @@ pub(super) struct Reader<'a> {
     notes: RefCell<Vec<Fault>>,
     knobs: RefCell<BTreeSet<String>>,
     files: RefCell<Vec<PathBuf>>,
+    pub(super) shown: RefCell<Shown>,
 }
 
 impl<'a> Reader<'a> {
@@ -46,6 +49,7 @@ impl<'a> Reader<'a> {
             notes: RefCell::default(),
             knobs: RefCell::default(),
             files: RefCell::default(),
+            shown: RefCell::default(),
         }
     }
 
@@ -99,6 +103,7 @@ impl<'a> Reader<'a> {
             notes: in_order(self.notes.into_inner()),
             knobs: self.knobs.into_inner(),
             files: self.files.into_inner(),
+            settings: self.shown.into_inner().settings(),
         }
     }
 
@@ -114,6 +119,8 @@ pub(super) struct Findings {
     /// Every key that was asked for: `server.listen`, `provider.timeouts.idle`.
     pub(super) knobs: BTreeSet<String>,
     pub(super) files: Vec<PathBuf>,
+    /// What is in force, in the order of reading.
+    pub(super) settings: Vec<Setting>,
 }
 
 /// A value and where it stands.
@@ -169,9 +176,23 @@ impl<'t> Section<'t> {
 
     /// The raw value of `key`, marked as known.
     pub(super) fn get(&self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        let value = self.look(key);
+        if value.is_none() {
+            self.reader.shown.borrow_mut().unset(&self.kind, &self.path, key);
+        }
+        value
+    }
+
+    /// The same of a table or a list of them, whose keys show for themselves.
+    fn look(&self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.asked.borrow_mut().push(key);
         self.reader.knobs.borrow_mut().insert(join(&self.kind, key));
         self.table?.get(key)
+    }
+
+    /// What `key` is, for people who look at the settings in force. What is said last holds.
+    pub(super) fn shows(&self, key: &str, value: impl Display) {
+        self.reader.shown.borrow_mut().set(&self.kind, &self.path, key, value.to_string());
     }
 
     /// Whether `key` is written, without making it known.
@@ -196,7 +217,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         read: impl FnOnce(&Section<'t>) -> T,
     ) -> T {
-        let value = self.get(key);
+        let value = self.look(key);
         let table = value.and_then(|value| {
             let table = value.get_ref().as_table();
             if table.is_none() {
@@ -223,7 +244,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         mut read: impl FnMut(&Section<'t>) -> T,
     ) -> Vec<T> {
-        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(value) = self.look(key) else { return Vec::new() };
         let items =
             value.get_ref().as_array().filter(|items| items.iter().all(|item| item.get_ref().is_table()));
         let Some(items) = items else {
@@ -308,7 +329,7 @@ impl<'t> Section<'t> {
     }
 }
 
-fn join(outer: &str, key: &str) -> String {
+pub(super) fn join(outer: &str, key: &str) -> String {
     if outer.is_empty() { key.to_owned() } else { format!("{outer}.{key}") }
 }
 

@@ -31,6 +31,7 @@ impl<'t> Section<'t> {
             self.fault(key, "empty text", "write a value, or remove the line");
             return None;
         }
+        self.shows(key, text);
         Some(self.at(key, value.span(), text.to_owned()))
     }
 
@@ -78,17 +79,27 @@ impl<'t> Section<'t> {
             }
         };
         if value.get_ref().is_str() {
-            return item(value).map(|only| vec![only]);
+            let only = item(value)?;
+            self.shows(key, &only.value);
+            return Some(vec![only]);
         }
         let Some(items) = value.get_ref().as_array() else {
             self.wrong_type(key, value, "a list of texts", remedy);
             return None;
         };
-        Some(items.iter().filter_map(item).collect())
+        let found: Vec<At<String>> = items.iter().filter_map(item).collect();
+        self.shows(key, found.iter().map(|text| text.value.as_str()).collect::<Vec<_>>().join(", "));
+        Some(found)
     }
 
     /// `true` or `false`.
     pub(super) fn flag(&self, key: &'static str, default: bool) -> bool {
+        let flag = self.read_flag(key, default);
+        self.shows(key, flag);
+        flag
+    }
+
+    fn read_flag(&self, key: &'static str, default: bool) -> bool {
         let Some(value) = self.get(key) else { return default };
         value.get_ref().as_bool().unwrap_or_else(|| {
             self.wrong_type(key, value, "`true` or `false`", "write it without quotes");
@@ -102,6 +113,17 @@ impl<'t> Section<'t> {
         key: &'static str,
         default: Duration,
         range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let span = self.read_duration(key, default, &range);
+        self.shows(key, value::duration_text(span));
+        span
+    }
+
+    fn read_duration(
+        &self,
+        key: &'static str,
+        default: Duration,
+        range: &RangeInclusive<Duration>,
     ) -> Duration {
         let Some(value) = self.get(key) else { return default };
         let remedy = format!(
@@ -123,8 +145,14 @@ impl<'t> Section<'t> {
 
     /// A number of bytes within `range`.
     pub(super) fn size(&self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let bytes = self.read_size(key, default, &range);
+        self.shows(key, value::size_text(bytes));
+        bytes
+    }
+
+    fn read_size(&self, key: &'static str, default: u64, range: &RangeInclusive<u64>) -> u64 {
         let Some(value) = self.get(key) else { return default };
-        let remedy = size_remedy(&range, default);
+        let remedy = size_remedy(range, default);
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_type(key, value, "a size in quotes", &remedy);
             return default;
@@ -138,6 +166,15 @@ impl<'t> Section<'t> {
 
     /// A whole number within `range`.
     pub(super) fn whole<N>(&self, key: &'static str, default: N, range: RangeInclusive<N>) -> N
+    where
+        N: TryFrom<i64> + PartialOrd + Display + Copy,
+    {
+        let number = self.read_whole(key, default, &range);
+        self.shows(key, number);
+        number
+    }
+
+    fn read_whole<N>(&self, key: &'static str, default: N, range: &RangeInclusive<N>) -> N
     where
         N: TryFrom<i64> + PartialOrd + Display + Copy,
     {
@@ -156,6 +193,12 @@ impl<'t> Section<'t> {
 
     /// A fraction (or a whole number) within `range`.
     pub(super) fn ratio(&self, key: &'static str, default: f64, range: RangeInclusive<f64>) -> f64 {
+        let number = self.read_ratio(key, default, &range);
+        self.shows(key, number);
+        number
+    }
+
+    fn read_ratio(&self, key: &'static str, default: f64, range: &RangeInclusive<f64>) -> f64 {
         let Some(value) = self.get(key) else { return default };
         let remedy = format!("write a number from {} to {}", range.start(), range.end());
         let Some(text) = value::number_text(value.get_ref()) else {
@@ -188,12 +231,23 @@ impl<'t> Section<'t> {
         if time.is_none() {
             self.fault(key, &format!("`{}` is not a point in time", text.escape_debug()), remedy);
         }
-        time.map(|time| self.at(key, value.span(), time))
+        let time = time?;
+        self.shows(key, time.rfc3339());
+        Some(self.at(key, value.span(), time))
     }
 
     /// One of a closed set of words.
-    pub(super) fn choice<T: Copy>(&self, key: &'static str, default: T, choices: &[(&str, T)]) -> T {
-        self.choose(key, choices).unwrap_or(default)
+    pub(super) fn choice<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        default: T,
+        choices: &[(&str, T)],
+    ) -> T {
+        let choice = self.choose(key, choices).unwrap_or(default);
+        if let Some((word, _)) = choices.iter().find(|(_, known)| *known == choice) {
+            self.shows(key, word);
+        }
+        choice
     }
 
     /// One of a closed set of words, if there is one.

@@ -4,7 +4,10 @@
 
 use std::{fs, path::Path};
 
-use super::read::{At, Section};
+use super::{
+    read::{At, Section},
+    shown::SECRET,
+};
 use crate::types::Secret;
 
 const FORMS: &str = "write `{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ credential = \"name\" }`";
@@ -35,6 +38,7 @@ impl<'t> Section<'t> {
 
     fn kept(&self, key: &'static str, public: &[&str], usable: Usable<'t>) -> Option<At<Secret>> {
         let value = self.get(key)?;
+        self.shows(key, SECRET);
         let at = self.at(key, value.span(), ());
         if let Some(text) = value.get_ref().as_str() {
             if !public.contains(&text) {

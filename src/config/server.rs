@@ -26,10 +26,14 @@ const MIB: u64 = 1 << 20;
 /// Reads `[server]`. `has_callers`: without any, nobody but this machine may connect.
 pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
     let admin = server.address("admin").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
+    server.shows("admin", admin);
     let open = match server.get("open").map(|_| server.flag("open", false)) {
         Some(true) => Open::Everybody,
         Some(false) => Open::Never,
-        None => Open::UntilKeys,
+        None => {
+            server.shows("open", "until there is a key");
+            Open::UntilKeys
+        }
     };
     let params = ServerParams {
         listen: listen(server, open, has_callers),
@@ -90,7 +94,10 @@ fn listen(server: &Section<'_>, open: Open, has_callers: bool) -> Vec<SocketAddr
         Open::UntilKeys | Open::Never => None,
     };
     let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
-    let Some(texts) = server.texts("listen") else { return default };
+    let Some(texts) = server.texts("listen") else {
+        server.shows("listen", "127.0.0.1:8080");
+        return default;
+    };
     let mut addresses = Vec::with_capacity(texts.len());
     for text in &texts {
         let Some(address) = server.parse_address(text) else { continue };
@@ -126,6 +133,7 @@ fn tls(tls: &Section<'_>) -> Option<TlsParams> {
 fn bounds(server: &Section<'_>) -> Bounds {
     let max_body = server.size("max_body", 32 * MIB, 1024..=1024 * MIB);
     let max_buffered = max_buffered(server, max_body);
+    server.shows("max_buffered", value::size_text(max_buffered));
     Bounds {
         max_body,
         max_buffered,
@@ -202,6 +210,7 @@ fn log(log: &Section<'_>) -> LogParams {
             level.value
         },
     );
+    log.shows("level", &level);
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     LogParams { filter: level, format: log.choice("format", LogFormat::Text, &formats) }
 }

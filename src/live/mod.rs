@@ -4,12 +4,15 @@
 //! One value, built once by `server`, read by `proxy` and `admin`. It owns no policy: each part of it
 //! is a noun of its own.
 
+mod asked;
 mod buffers;
 mod decisions;
 mod fleet;
 mod flights;
 mod keeper;
 mod keys;
+mod reloads;
+mod troubles;
 mod turn;
 
 use std::{collections::HashSet, sync::Arc};
@@ -18,6 +21,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub use asked::Asked;
 pub use buffers::{Buffers, Held};
 pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
 pub use fleet::{Fleet, FleetPostgres, FleetRedis, PostgresState, RedisState};
@@ -27,6 +31,8 @@ pub use keys::{
     BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeyView, KeysState,
     LevelEntry, LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
 };
+pub use reloads::{LastReload, Reloads};
+pub use troubles::{TroubleView, Troubles};
 pub use turn::KeptTurn;
 
 use crate::{
@@ -59,6 +65,12 @@ pub struct Live {
     pub forensics: Forensics,
     /// Why sessions' requests went where they went.
     pub decisions: Decisions,
+    /// What went wrong at endpoints lately.
+    pub troubles: Troubles,
+    /// How the last reload went.
+    pub reloads: Reloads,
+    /// Answers for people that took long to find.
+    pub asked: Asked,
     /// Tokens per byte and the like.
     pub learned: Learned,
     /// Request bodies held.

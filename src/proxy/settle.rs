@@ -14,8 +14,8 @@ use crate::{
     store::counters::Charged,
     telemetry::Metrics,
     types::{
-        CacheBreak, Flags, IdSource, NanoUsd, Operation, Outcome, ProviderDialect, Reason, Receipt,
-        SessionKey, Timings, Usage,
+        CacheBreak, EndpointName, Flags, IdSource, NanoUsd, Operation, Outcome, ProviderDialect, Reason,
+        Receipt, SessionKey, Timings, Usage,
     },
     upstream::CacheRule,
 };
@@ -113,6 +113,8 @@ pub(crate) fn settle(x: &mut Exchange) {
     }
     log(&receipt, x);
     note(x, &receipt);
+    let configured = |name: &EndpointName| x.live.snapshot.load().pool.endpoint(name.as_str()).is_some();
+    x.live.troubles.note(&receipt.attempts, receipt.at, configured);
     if let Some(ledger) = &x.live.ledger {
         ledger.close(receipt, charged);
     }

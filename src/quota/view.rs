@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Quota, What, line::Line};
+use super::{Quota, What, line::Line, plan::Sheet};
 use crate::{
     clock::{Moment, UnixTime},
-    types::{Scope, SessionKey, VirtualKey},
+    types::{Limits, Scope, SessionKey, VirtualKey},
 };
 
 /// One rate-limit header's figures.
@@ -69,6 +69,15 @@ impl Quota {
     pub fn view_key(&self, key: &Arc<VirtualKey>, now: Moment, at: UnixTime) -> Vec<CounterView> {
         let found = self.plans.find(Some(key), &key.organisation, None, None, at);
         self.views(&found.plan.lines, None, now, at)
+    }
+
+    /// Where a key's own budgets stand, and nobody's above it. For looking at many keys: nothing of it is
+    /// kept, so what requests need stays.
+    #[must_use]
+    pub fn view_own_budgets(&self, key: &VirtualKey, now: Moment, at: UnixTime) -> Vec<CounterView> {
+        let (scope, budgets) = (Scope::Key(key.id.clone()), &key.allowance.budgets);
+        let sheet = Sheet::new(&scope, &Limits::default(), budgets, at);
+        self.views(&sheet.lines, None, now, at)
     }
 
     /// Where one session of a key stands.

@@ -225,6 +225,21 @@ impl SessionTable {
         views.into_iter().take(limit).map(|(_, view)| view).collect()
     }
 
+    /// Shows every session to `look`, a shard at a time. Requests wait meanwhile: note and go.
+    pub(super) fn each(&self, mut look: impl FnMut(SessionKey, &Entry)) {
+        for shard in &self.shards {
+            for (&session, entry) in &shard.lock().entries {
+                look(session, entry);
+            }
+        }
+    }
+
+    /// How a session is, without making it look recent.
+    pub(super) fn peek(&self, session: SessionKey, now: Moment) -> Option<SessionView> {
+        let shard = self.at(session)?.0.lock();
+        shard.entries.peek(&session).map(|entry| entry.view(session, now))
+    }
+
     /// The session whose short hash (what its key shows itself as) is `id`.
     #[must_use]
     pub fn by_short_hash(&self, id: u64, now: Moment) -> Option<SessionView> {

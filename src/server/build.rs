@@ -12,7 +12,7 @@ use super::stores::Stores;
 use crate::{
     clock,
     config::Config,
-    live::{Buffers, Decisions, Flights, Keeper, KeyRing, Live},
+    live::{Asked, Buffers, Decisions, Flights, Keeper, KeyRing, Live, Reloads, Troubles},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
     routing::{Policy, Rings, Router},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
@@ -49,6 +49,7 @@ pub(super) fn snapshot(
         rings,
         policy,
         prices: prices(config),
+        settings: config.settings.clone(),
     })
 }
 
@@ -88,6 +89,9 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> any
         owners: Owners::new(config.routing.objects),
         forensics: Forensics::new(usize::try_from(config.routing.forensics).unwrap_or(usize::MAX)),
         decisions: Decisions::default(),
+        troubles: Troubles::default(),
+        reloads: Reloads::default(),
+        asked: Asked::default(),
         learned: Learned::new(),
         buffers: Arc::new(Buffers::default()),
         flights: Arc::new(Flights::default()),

@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{build, tokens, upkeep};
 use crate::{
+    clock,
     config::{self, Config, ThisHost},
     live::Live,
     proxy::Upstreams,
@@ -130,6 +131,7 @@ fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Ar
         Err(faults) => {
             result("refused");
             tracing::error!(file = %path.display(), "settings have faults, keeping the old ones:\n{faults}");
+            live.reloads.refused(clock::unix_now(), faults.0.iter().map(ToString::to_string));
             return None;
         }
     };
@@ -137,8 +139,10 @@ fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Ar
     if let Err(fault) = keep_listeners(&old.server, &mut config) {
         result("refused");
         tracing::error!(file = %path.display(), fault, "settings refused, keeping the old ones");
+        live.reloads.refused(clock::unix_now(), [fault.to_owned()]);
         return None;
     }
+    config.settings = std::mem::take(&mut config.settings).following(&old.settings);
     // The same sessions, under the new knobs.
     let policy = Arc::new(policy.with_params(&config.routing.router()));
     match build::snapshot(&config, Some(&old.pool), &policy) {
@@ -146,6 +150,9 @@ fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Ar
             live.keys.configure(config.callers.clone(), config.levels.clone());
             live.snapshot.store(Arc::new(snapshot));
             live.keys_changed.notify_one();
+            let in_force = live.snapshot.load();
+            live.troubles.keep(|endpoint| in_force.pool.endpoint(endpoint.as_str()).is_some());
+            live.reloads.done(clock::unix_now());
             result("ok");
             tracing::info!(file = %path.display(), endpoints = config.endpoints.len(), "settings reloaded");
             Some((config.files, policy))
@@ -153,6 +160,7 @@ fn reload(live: &Live, policy: &Router, path: &Path) -> Option<(Vec<PathBuf>, Ar
         Err(fault) => {
             result("refused");
             tracing::error!(file = %path.display(), %fault, "settings do not fit together, keeping the old ones");
+            live.reloads.refused(clock::unix_now(), fault.to_string().lines().map(str::to_owned));
             None
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a value of these types has been checked; nobody below checks a range again.
 
+mod settings;
 mod state;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ use crate::{
     upstream::{self, ModelTable, Pool},
 };
 
+pub use settings::{Setting, Settings};
 pub use state::{AlertParams, LedgerSettings, Open, StateParams};
 
 /// Everything configured. A request loads it once, so a reload in its midst changes nothing for it.
@@ -43,6 +45,8 @@ pub struct Snapshot {
     pub policy: Arc<dyn Policy>,
     /// What tokens cost.
     pub prices: PriceList,
+    /// All of it as people read it.
+    pub settings: Settings,
 }
 
 /// The gateway's own settings: listeners, bounds, behaviour towards clients.

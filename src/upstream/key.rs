@@ -135,6 +135,12 @@ impl KeyGate {
         }
     }
 
+    /// When our own check is due next; `None` while one runs.
+    pub(super) fn next_check(&self) -> Option<Moment> {
+        let inner = self.inner.lock();
+        (inner.check == 0).then_some(inner.next_check)
+    }
+
     /// One of the few places on a suspect key.
     pub(super) fn ticket(self: &Arc<Self>) -> Option<Ticket> {
         self.out

@@ -454,3 +454,44 @@ fn headroom_is_shared_by_the_domain_and_shown() {
     assert!(view.contains("\"remaining\":7"), "{view}");
     assert!(!serde_json::to_string(&pool.endpoint_views(at(1))).unwrap().contains("sk-"));
 }
+
+#[test]
+fn whoever_is_out_says_when_it_opens_if_anybody_knows() {
+    let pool = eight();
+    let a1 = get(&pool, "a1");
+    assert_eq!(a1.opens(at(1)), None, "it is open");
+    // The word goes away with the last class that cools.
+    fail(&pool, "a1", lane(), &limited(20), at(1));
+    fail(&pool, "a1", Lane::from_class(101), &limited(50), at(1));
+    assert_eq!((a1.state(at(2)), a1.opens(at(2))), (EndpointState::Cooling, Some(at(51))));
+    a1.cool(Duration::from_secs(300), at(1));
+    assert_eq!(a1.opens(at(2)), Some(at(301)));
+    assert_eq!(
+        get(&pool, "a2").opens(at(2)),
+        Some(at(51)),
+        "it shares the limits, and not the operator's rest"
+    );
+    assert_eq!((a1.state(at(301)), a1.opens(at(301))), (EndpointState::Ready, None));
+    // Of a drain nobody knows the end.
+    a1.drain();
+    assert_eq!((a1.state(at(2)), a1.opens(at(2))), (EndpointState::Drained, None));
+    a1.readmit(at(400));
+    let b1 = get(&pool, "b1");
+    b1.close_spent(at(900), at(400));
+    assert_eq!((b1.state(at(401)), b1.opens(at(401))), (EndpointState::Spent, Some(at(900))));
+    // A quarantined key is due again after the re-check time, and nobody knows more while it is checked.
+    let c1 = get(&pool, "c1");
+    let check = c1.claim_first_check(at(401)).unwrap();
+    check.failed(KeyTrouble::Invalid, at(402));
+    assert_eq!((c1.state(at(403)), c1.opens(at(403))), (EndpointState::Quarantined, Some(at(462))));
+    let running = c1.claim_check(at(500)).unwrap();
+    assert_eq!(c1.opens(at(500)), None);
+    running.passed(at(501));
+    assert_eq!(c1.opens(at(501)), None);
+    // Failures take the whole host out.
+    for _ in 0..3 {
+        fail(&pool, "a1", lane(), &Failure::Connect, at(600));
+    }
+    assert_eq!((a1.state(at(601)), a1.opens(at(601))), (EndpointState::Failing, Some(at(605))));
+    assert_eq!((a1.state(at(605)), a1.opens(at(605))), (EndpointState::Probing, None));
+}

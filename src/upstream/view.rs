@@ -184,6 +184,35 @@ impl Endpoint {
         states.chain(cooled).max().unwrap_or(EndpointState::Ready)
     }
 
+    /// When its state will change for the better by itself, as far as anybody knows: what cools opens, what
+    /// failed or is quarantined is tried again, a budget begins anew.
+    #[must_use]
+    pub fn opens(&self, now: Moment) -> Option<Moment> {
+        match self.state(now) {
+            EndpointState::Cooling => {
+                let domain = self.rate_domain();
+                let classes = domain.used().filter_map(|(_, gate)| match gate.state(now) {
+                    RateState::Cooling { until } => Some(until),
+                    RateState::Open | RateState::Paced { .. } => None,
+                });
+                classes.chain(self.cooled_until(now)).max()
+            }
+            EndpointState::Failing => match self.failure.state(now) {
+                FailureState::Open { until } => Some(until),
+                FailureState::Closed | FailureState::HalfOpen | FailureState::TrialBusy => None,
+            },
+            EndpointState::Spent => self.spent_until(now),
+            EndpointState::Quarantined => self.key_gate.next_check(),
+            EndpointState::Ready
+            | EndpointState::Paced
+            | EndpointState::Probing
+            | EndpointState::Suspect
+            | EndpointState::Unhealthy
+            | EndpointState::NoToken
+            | EndpointState::Drained => None,
+        }
+    }
+
     /// How `/status` shows it.
     #[must_use]
     pub fn view(&self, now: Moment) -> EndpointView {

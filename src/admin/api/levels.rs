@@ -80,7 +80,7 @@ pub(super) fn standing(counter: &CounterView) -> Standing {
 }
 
 /// `key:ID`, `team:ORG/NAME`: as in the names of counters.
-fn scope_text(scope: &Scope) -> String {
+pub(in crate::admin) fn scope_text(scope: &Scope) -> String {
     match scope {
         Scope::Organisation(name) => format!("org:{name}"),
         Scope::Team(of, name) => format!("team:{of}/{name}"),

@@ -10,7 +10,7 @@
 mod fault;
 mod keys;
 mod levels;
-mod query;
+pub(super) mod query;
 mod route;
 
 #[cfg(test)]
@@ -22,6 +22,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use pingora::protocols::http::ServerSession;
 
+pub(super) use self::levels::scope_text;
 use self::{
     fault::Fault,
     route::{Call, Routed},

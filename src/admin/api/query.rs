@@ -9,7 +9,8 @@ pub(super) fn value(query: &str, name: &str) -> Option<String> {
     decoded(raw).filter(|text| !text.is_empty())
 }
 
-fn decoded(text: &str) -> Option<String> {
+/// A name or value of a query as it was meant; `None` where that is no text.
+pub(in crate::admin) fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

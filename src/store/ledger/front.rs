@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -282,6 +283,12 @@ impl Ledger {
         let _ = ending.await;
         let queue = self.handle.shared.queue.lock();
         queue.len() == 0
+    }
+
+    /// The file that it is written to.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.handle.shared.params.file
     }
 
     /// How it is.

@@ -23,6 +23,7 @@ mod row;
 mod state;
 mod steady;
 mod table;
+mod timeline;
 mod writer;
 
 #[cfg(test)]
@@ -38,9 +39,10 @@ use std::{path::PathBuf, time::Duration};
 
 pub use front::Ledger;
 pub use record::{Feedback, OpenRecord, Renewal};
-pub use report::{Between, By, LedgerFile, Line, Rating};
+pub use report::{Between, By, Interrupter, LedgerFile, Line, Rating};
 pub use row::Row;
 pub use state::LedgerState;
+pub use timeline::{Step, TURNS_OF};
 
 use crate::store::counters::Charged;
 

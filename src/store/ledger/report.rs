@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
+use rusqlite::{Connection, InterruptHandle, OptionalExtension as _, Row as SqlRow, params};
 
 use super::{
     LedgerFault, Row,
@@ -116,10 +116,20 @@ impl Line {
     }
 }
 
+/// Breaks off the question that a [`LedgerFile`] is at.
+pub struct Interrupter(InterruptHandle);
+
+impl Interrupter {
+    /// Breaks it off; does nothing where there is none.
+    pub fn interrupt(&self) {
+        self.0.interrupt();
+    }
+}
+
 /// A ledger that is only read.
 #[derive(Debug)]
 pub struct LedgerFile {
-    db: Connection,
+    pub(super) db: Connection,
     name: String,
 }
 
@@ -131,6 +141,12 @@ impl LedgerFile {
     /// When there is none, or it is not understood.
     pub fn open(file: &Path) -> Result<Self, LedgerFault> {
         Ok(Self { db: sqlite::read_only(file)?, name: file.display().to_string() })
+    }
+
+    /// Ends a question that takes too long, from another thread: the asker is told so as a fault.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter(self.db.get_interrupt_handle())
     }
 
     /// The number in front of the first receipt of that time, to begin [`Self::page`] with; `None` when there
@@ -212,7 +228,7 @@ impl LedgerFile {
         ask().map_err(|error: rusqlite::Error| self.fault(&error))
     }
 
-    fn fault(&self, error: &rusqlite::Error) -> LedgerFault {
+    pub(super) fn fault(&self, error: &rusqlite::Error) -> LedgerFault {
         sqlite::fault(Path::new(&self.name), error)
     }
 }

@@ -1,0 +1,93 @@
+//! What the dashboard shows: `GET /dashboard/api/...`, a file for each view.
+//!
+//! Owns what people see of the gateway, as JSON. Not here: who may see it, the live stream, and what is kept
+//! of the last minutes.
+//!
+//! Views read and change nothing. Whatever walks more than a page of anything (the ledger's file, all sessions, all
+//! keys) does so on a thread that may block, a few at a time, and its answer is good for two seconds.
+//!
+//! Invariant: names that callers made up are JSON strings and nothing else; no secret is read.
+
+pub(in crate::admin) mod accounts;
+mod breaks;
+mod budgets;
+mod configuration;
+mod fault;
+mod history;
+mod ledger;
+mod params;
+mod session;
+mod sessions;
+mod spend;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use self::{fault::Fault, params::Params};
+use super::super::{Answer, JSON};
+use crate::{clock::Moment, live::Live};
+
+/// Where all of it stands.
+const UNDER: &str = "/dashboard/api/";
+
+/// A body of JSON.
+type Body = Result<Vec<u8>, Fault>;
+
+/// Answers a `GET` of somebody who may look.
+pub(in crate::admin) async fn answer(live: &Arc<Live>, path: &str, query: &str, now: Moment) -> Answer {
+    match body(live, path.strip_prefix(UNDER).unwrap_or(path), query, now).await {
+        Ok(body) => (StatusCode::OK, JSON, body),
+        Err(fault) => fault.answer(),
+    }
+}
+
+async fn body(live: &Arc<Live>, view: &str, query: &str, now: Moment) -> Body {
+    match view {
+        "accounts" => {
+            Params::none(query)?;
+            json(&accounts::frame(live, now))
+        }
+        "breaks" => {
+            Params::none(query)?;
+            json(&breaks::view(live))
+        }
+        "configuration" => {
+            Params::none(query)?;
+            json(&configuration::view(live))
+        }
+        "budgets" => {
+            Params::none(query)?;
+            budgets::answer(live, now).await
+        }
+        "sessions" => sessions::answer(live, query, now).await,
+        "spend" => spend::answer(live, query, now).await,
+        "history" => history::answer(live, query, now).await,
+        _ => match view.strip_prefix("sessions/") {
+            Some(id) => {
+                Params::none(query)?;
+                session::answer(live, id, now).await
+            }
+            None => Err(Fault::path()),
+        },
+    }
+}
+
+fn json(value: &impl Serialize) -> Body {
+    serde_json::to_vec(value).map_err(|_| Fault::internal())
+}
+
+/// A body that takes long to make: on a thread that may block, and once for all who ask within two seconds.
+async fn slowly(
+    live: &Arc<Live>,
+    question: &str,
+    now: Moment,
+    make: impl FnOnce(&Live) -> Body + Send + 'static,
+) -> Body {
+    let there = Arc::clone(live);
+    let find = async move {
+        tokio::task::spawn_blocking(move || make(&there)).await.map_err(|_| Fault::internal())?
+    };
+    live.asked.once(question, now, find).await.map(|body| body.to_vec())
+}
