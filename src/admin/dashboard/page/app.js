@@ -111,7 +111,10 @@ async function navigate(/** @type {boolean} */ byReader) {
     const mine = (navigation += 1);
     const name = place.id ? "session" : place.name;
     for (const link of at("nav").children) {
-        set(link, "aria-current", link.getAttribute("href") === `#/${place.name}` ? "page" : null);
+        const here = link.getAttribute("href") === `#/${place.name}`;
+        set(link, "aria-current", here ? "page" : null);
+        // On a phone the navigation is wider than the screen.
+        if (here) link.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
     let view;
     try {

@@ -187,7 +187,7 @@ function byDay(/** @type {any[]} */ lines) {
     if (all.length === 0) return columns;
     for (let day = all[0]; day <= all[all.length - 1]; day += DAY_S) {
         columns[0].push(day);
-        columns[1].push(days.get(day) ?? 0);
+        columns[1].push(days.get(day) || null);
     }
     return columns;
 }
