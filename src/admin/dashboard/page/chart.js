@@ -32,7 +32,12 @@ export function chart(title, lines, format, options = {}) {
         when,
     );
     const canvas = h("div", { class: "plot", role: "img", "aria-label": title });
-    const node = h("figure", { class: "chart" }, h("figcaption", null, h(options.heading ?? "h3", null, title), legend), canvas);
+    const node = h(
+        "figure",
+        { class: "chart" },
+        h("figcaption", null, h(options.heading ?? "h3", null, title), legend),
+        canvas,
+    );
     /** @type {any} */
     let plot = null;
     /** @type {any[][]} the columns as given: time, then a column for each line */

@@ -18,17 +18,17 @@ const OUTCOMES = /** @type {[string, string][]} */ ([
 const COLUMNS = [
     { title: "Time" },
     { title: "Outcome" },
-    { title: "Caller" },
+    { title: "Caller", wide: true },
     { title: "Model" },
-    { title: "Account" },
+    { title: "Account", wide: true },
     { title: "Session" },
     { title: "Why there", wide: true },
-    { title: "Input", num: true },
-    { title: "Cached", num: true },
+    { title: "Input", num: true, wide: true },
+    { title: "Cached", num: true, wide: true },
     { title: "Output", num: true, wide: true },
     { title: "Cost", num: true },
     { title: "First token", num: true, wide: true },
-    { title: "Total", num: true },
+    { title: "Total", num: true, wide: true },
 ];
 
 /** @param {import("./app.js").Context} context */

@@ -46,7 +46,10 @@ export function view(context) {
     let closed = false;
     let asked = 0;
     const [lines, budgets, said, note] = [h("div"), h("div"), h("div"), h("p", { class: "summary" })];
-    const daily = chart("Cost per day", [{ name: "spent", color: "--cold", fill: "--cold-fill" }], usd, { days: true, heading: "h2" });
+    const daily = chart("Cost per day", [{ name: "spent", color: "--cold", fill: "--cold-fill" }], usd, {
+        days: true,
+        heading: "h2",
+    });
     const figures = h("p", { class: "totals" });
 
     async function load() {
