@@ -203,7 +203,7 @@ fn keys_of(table: &toml::Table, outer: &str, keys: &mut BTreeSet<String>) {
         keys.insert(path.clone());
         // Kinds of tables that stand in many places.
         let inner = match (path.as_str(), key.as_str()) {
-            ("server.admin_token" | "caller.token" | "endpoint.key", _)
+            ("server.admin_token" | "server.read_token" | "caller.token" | "endpoint.key", _)
             | ("ledger.postgres" | "state.redis" | "alerts.webhook", _) => "secret",
             (path, _) if path.starts_with("secret.") => "secret",
             ("organisation.limits" | "team.limits" | "caller.limits" | "session.limits", _) => "levels",

@@ -4,26 +4,36 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Answer, JSON, text};
-use crate::{clock::Moment, config::parse_duration, live::Live};
+use crate::{clock::Moment, config::parse_duration, live::Live, upstream::EndpointView};
 
 /// How long an endpoint rests when nobody says for how long.
 const REST: Duration = Duration::from_secs(60);
 /// And at most.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// `POST /endpoints/NAME/ACTION`.
-pub(super) fn act(live: &Live, path: &str, query: &str, now: Moment) -> Answer {
-    let rest = path.trim_start_matches("/endpoints/");
-    let Some((name, action)) = rest.rsplit_once('/') else {
-        return text(StatusCode::NOT_FOUND, "name an endpoint and an action: /endpoints/NAME/drain\n");
-    };
+/// Who acts, for the log.
+pub(super) struct Actor {
+    /// What they may do.
+    pub role: &'static str,
+    /// Where they are.
+    pub address: String,
+}
+
+/// Acts on the endpoint of this name, and returns how it is then.
+pub(super) fn act(
+    live: &Live,
+    name: &str,
+    action: &str,
+    query: &str,
+    by: &Actor,
+    now: Moment,
+) -> Result<EndpointView, (StatusCode, &'static str)> {
     let snapshot = live.snapshot.load();
     let Some(endpoint) = snapshot.pool.endpoint(name) else {
-        return text(
+        return Err((
             StatusCode::NOT_FOUND,
-            "no endpoint of this name is configured; `GET /status` lists them\n",
-        );
+            "no endpoint of this name is configured; `GET /status` lists them",
+        ));
     };
     match action {
         "drain" => endpoint.drain(),
@@ -31,19 +41,16 @@ pub(super) fn act(live: &Live, path: &str, query: &str, now: Moment) -> Answer {
         "cool" => match span(query) {
             Some(span) => endpoint.cool(span, now),
             None => {
-                return text(
+                return Err((
                     StatusCode::BAD_REQUEST,
-                    "`for` takes a time up to a day: `?for=60s`, `?for=1h30m`\n",
-                );
+                    "`for` takes a time up to a day: `?for=60s`, `?for=1h30m`",
+                ));
             }
         },
-        _ => return text(StatusCode::NOT_FOUND, "the actions are `drain`, `readmit` and `cool`\n"),
+        _ => return Err((StatusCode::NOT_FOUND, "the actions are `drain`, `readmit` and `cool`")),
     }
-    tracing::warn!(endpoint = %name, action, "operator's action");
-    match serde_json::to_vec(&endpoint.view(now)) {
-        Ok(body) => (StatusCode::OK, JSON, body),
-        Err(_) => text(StatusCode::OK, "done\n"),
-    }
+    tracing::warn!(endpoint = %name, action, role = by.role, by = %by.address, "operator's action");
+    Ok(endpoint.view(now))
 }
 
 fn span(query: &str) -> Option<Duration> {

@@ -1,22 +1,34 @@
-//! The second listener: health, metrics, status, actions.
+//! The second listener: health, metrics, status, actions, the dashboard.
 //!
 //! On loopback it trusts whoever can connect. Off loopback only `/metrics`, `/livez` and `/readyz`
 //! work without its token. Actions, and all of `api`, refuse requests that come from a page in somebody's
-//! browser.
+//! browser; the dashboard's own page acts under `/dashboard/`, where people sign in.
 
 mod actions;
 mod api;
+mod body;
 mod dashboard;
 mod gauges;
+mod guard;
 mod status;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
-use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+use pingora::{
+    apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, http_app::ServeHttp as _},
+    protocols::http::{HttpTask, ServerSession},
+    server::ShutdownWatch,
+};
 use pingora_prometheus::PrometheusHttpApp;
 
+pub(crate) use self::dashboard::Seats;
+use self::{
+    actions::Actor,
+    dashboard::{Dashboard, Served},
+};
 use crate::{
     clock,
     live::Live,
@@ -28,14 +40,17 @@ use crate::{
 pub struct Admin {
     live: Arc<Live>,
     trusts_everyone: bool,
+    dashboard: Dashboard,
 }
 
-/// What is asked of whoever connects on loopback.
+/// What is asked of whoever connects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Strictness {
-    /// To be there.
-    Place,
-    /// The token as well, where one is configured.
+    /// On loopback, to be there. Elsewhere a token that lets somebody look.
+    Look,
+    /// On loopback, to be there. Elsewhere the admin token.
+    Act,
+    /// The admin token, where one is configured; on loopback, too.
     Token,
 }
 
@@ -48,58 +63,109 @@ const SESSIONS: &str = "/status/sessions/";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Seconds that a connection is kept for its next request.
+const KEEP_ALIVE: u64 = 60;
+
 impl Admin {
     /// An application for the listener at `address`.
     #[must_use]
     pub fn new(live: Arc<Live>, address: SocketAddr) -> Self {
-        Self { live, trusts_everyone: address.ip().is_loopback() }
+        let trusts_everyone = address.ip().is_loopback();
+        Self { live, trusts_everyone, dashboard: Dashboard::new(trusts_everyone) }
+    }
+
+    /// The places of those who watch the dashboard.
+    pub(crate) fn seats(&self) -> Seats {
+        self.dashboard.seats()
+    }
+
+    async fn respond(&self, session: &mut ServerSession) -> Served {
+        let head = session.req_header();
+        let path = head.uri.path();
+        if path == "/metrics" && matches!(head.method, Method::GET | Method::HEAD) {
+            return Served::Whole(self.metrics(session).await);
+        }
+        if dashboard::owns(path) {
+            return self.dashboard.answer(&self.live, session).await;
+        }
+        let answer = if !api::owns(path) {
+            self.answer(session)
+        } else if guard::is_from_a_page(head) {
+            api::from_a_page()
+        } else if self.is_allowed(session, Strictness::Token) {
+            api::answer(&self.live, session).await
+        } else {
+            api::unauthenticated()
+        };
+        Served::Whole(whole(answer))
+    }
+
+    /// Pingora's exporter reads the registry that our families stand in.
+    async fn metrics(&self, session: &mut ServerSession) -> Response<Bytes> {
+        gauges::refresh(&self.live, clock::now());
+        PrometheusHttpApp.response(session).await.map(Bytes::from)
     }
 
     fn answer(&self, session: &ServerSession) -> Answer {
         let head = session.req_header();
         let path = head.uri.path();
-        match (&head.method, path) {
-            (&Method::GET | &Method::HEAD, "/livez") => return text(StatusCode::OK, "ok\n"),
-            (&Method::GET | &Method::HEAD, "/readyz") => return self.ready(),
+        let looks = matches!(head.method, Method::GET | Method::HEAD);
+        match path {
+            "/livez" if looks => return text(StatusCode::OK, "ok\n"),
+            "/readyz" if looks => return self.ready(),
             _ => {}
         }
-        if !self.is_allowed(session, Strictness::Place) {
+        let is_status = path == "/status" || path.starts_with(SESSIONS);
+        let strictness = if is_status && looks { Strictness::Look } else { Strictness::Act };
+        if !self.is_allowed(session, strictness) {
             return text(StatusCode::UNAUTHORIZED, "send the admin token as `authorization: Bearer`\n");
         }
-        match (&head.method, path) {
-            (&Method::GET | &Method::HEAD, "/status") => self.status(head.uri.query().unwrap_or("")),
-            (&Method::GET | &Method::HEAD, path) if path.starts_with(SESSIONS) => self.session(path),
-            (&Method::POST, path) if path.starts_with("/endpoints/") => {
-                if is_from_a_page(session) {
-                    return text(StatusCode::FORBIDDEN, "actions are not taken from web pages\n");
-                }
-                actions::act(&self.live, path, head.uri.query().unwrap_or(""), clock::now())
-            }
-            (_, path) if path == "/status" || path.starts_with(SESSIONS) => {
-                text(StatusCode::METHOD_NOT_ALLOWED, "use GET here\n")
-            }
-            (_, path) if path.starts_with("/endpoints/") => {
+        match path {
+            _ if is_status && !looks => text(StatusCode::METHOD_NOT_ALLOWED, "use GET here\n"),
+            "/status" => self.status(head.uri.query().unwrap_or("")),
+            path if is_status => self.session(path),
+            path if path.starts_with("/endpoints/") && head.method == Method::POST => self.act(session, path),
+            path if path.starts_with("/endpoints/") => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "use POST here\n")
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "here are /livez, /readyz, /metrics, /status, /status/sessions/ID, /api/openapi.json, and POST /endpoints/NAME/{drain,readmit,cool}\n",
+                "here are the dashboard at /, /livez, /readyz, /metrics, /status, /status/sessions/ID, /api/openapi.json, and POST /endpoints/NAME/{drain,readmit,cool}\n",
             ),
         }
     }
 
     fn is_allowed(&self, session: &ServerSession, strictness: Strictness) -> bool {
-        // Secrets are read again with the settings, this one too.
+        // Secrets are read again with the settings, these too.
         let snapshot = self.live.snapshot.load();
-        let asked = snapshot.server.admin_token.as_ref().map(Secret::digest);
-        let is_asked = strictness == Strictness::Token && asked.is_some();
+        let admin = snapshot.server.admin_token.as_ref().map(Secret::digest);
+        let is_asked = strictness == Strictness::Token && admin.is_some();
         if self.trusts_everyone && !is_asked {
-            // A page whose host name was pointed at 127.0.0.1 is not somebody on this machine.
-            return is_addressed_to_loopback(session);
+            return guard::is_addressed_to_loopback(session.req_header());
         }
         let value = session.get_header(header::AUTHORIZATION).map(|value| value.as_bytes());
-        let token = value.and_then(|value| value.strip_prefix(b"Bearer "));
-        asked.is_some() && asked == token.map(KeyDigest::of)
+        let token = value.and_then(|value| value.strip_prefix(b"Bearer ")).map(KeyDigest::of);
+        let reader = snapshot.server.read_token.as_ref().filter(|_| strictness == Strictness::Look);
+        let reader = reader.map(Secret::digest).filter(|_| admin.is_some());
+        token.is_some() && (token == admin || token == reader)
+    }
+
+    /// `POST /endpoints/NAME/ACTION`.
+    fn act(&self, session: &ServerSession, path: &str) -> Answer {
+        let head = session.req_header();
+        if guard::is_from_a_page(head) {
+            return text(StatusCode::FORBIDDEN, "actions are not taken from web pages\n");
+        }
+        let Some((name, action)) = path.trim_start_matches("/endpoints/").rsplit_once('/') else {
+            return text(StatusCode::NOT_FOUND, "name an endpoint and an action: /endpoints/NAME/drain\n");
+        };
+        let address = session.client_addr().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        let actor = Actor { role: "admin", address };
+        let query = head.uri.query().unwrap_or("");
+        match actions::act(&self.live, name, action, query, &actor, clock::now()) {
+            Ok(endpoint) => json(&endpoint),
+            Err((status, message)) => text(status, &format!("{message}\n")),
+        }
     }
 
     fn ready(&self) -> Answer {
@@ -156,51 +222,54 @@ fn text(status: StatusCode, body: &str) -> Answer {
     (status, TEXT, body.as_bytes().to_vec())
 }
 
-fn is_addressed_to_loopback(session: &ServerSession) -> bool {
-    let head = session.req_header();
-    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let Some(host) = host.or_else(|| head.uri.host()) else { return true };
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(host, |h| h.0);
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// An answer that is there as a whole.
+fn whole((status, kind, body): Answer) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let length = response.body().len();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_LENGTH, http::HeaderValue::from(length));
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
 }
 
-fn is_from_a_page(session: &ServerSession) -> bool {
-    session.get_header("origin").is_some() || session.get_header("sec-fetch-site").is_some()
+/// Sends it; `None` is a client that left.
+async fn send(session: &mut ServerSession, response: Response<Bytes>) -> Option<()> {
+    let (parts, body) = response.into_parts();
+    let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { body };
+    let head = HttpTask::Header(Box::new(parts.into()), body.is_empty());
+    session.response_duplex_vec(vec![head]).await.ok()?;
+    session.response_duplex_vec(vec![HttpTask::Body(Some(body), true)]).await.ok()?;
+    Some(())
 }
 
+/// As Pingora's own server does it for answers that are there as a whole, which knows no streams.
 #[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let head = session.req_header();
-        if head.uri.path() == "/metrics" && matches!(head.method, Method::GET | Method::HEAD) {
-            gauges::refresh(&self.live, clock::now());
-            // Pingora's exporter reads the registry that our families stand in.
-            return PrometheusHttpApp.response(session).await;
-        }
-        let (status, kind, body) = if api::owns(head.uri.path()) {
-            if is_from_a_page(session) {
-                api::from_a_page()
-            } else if self.is_allowed(session, Strictness::Token) {
-                api::answer(&self.live, session).await
-            } else {
-                api::unauthenticated()
+impl HttpServerApp for Admin {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        match session.read_request().await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(fault) => {
+                tracing::debug!(%fault, "no request could be read on the admin listener");
+                return None;
             }
-        } else {
-            self.answer(session)
-        };
-        let mut response = Response::new(Vec::new());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-        headers.insert(header::CONTENT_LENGTH, http::HeaderValue::from(body.len()));
-        headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-        if session.req_header().method != Method::HEAD {
-            *response.body_mut() = body;
         }
-        response
+        session.set_keepalive((!*shutdown.borrow()).then_some(KEEP_ALIVE));
+        match self.respond(&mut session).await {
+            Served::Whole(response) => send(&mut session, response).await?,
+            Served::Stream(viewer) => {
+                self.dashboard.stream(&self.live, &mut session, *viewer, shutdown.clone()).await;
+                return None;
+            }
+        }
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     routing::Weights,
     snapshot::{Bounds, Heartbeat, Hold, Open, RoutingParams, ServerParams, TlsParams},
     telemetry::{LogFormat, LogParams, TraceParams},
+    types::Secret,
 };
 
 pub(super) const fn secs(n: u64) -> Duration {
@@ -35,10 +36,13 @@ pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
             Open::UntilKeys
         }
     };
+    let admin_token = server.secret("admin_token");
+    let read_token = read_token(server, admin_token.as_ref());
     let params = ServerParams {
         listen: listen(server, open, has_callers),
         admin,
-        admin_token: server.secret("admin_token").map(|token| token.value),
+        admin_token: admin_token.map(|token| token.value),
+        read_token,
         tls: server.table("tls", tls),
         threads: server.whole("threads", 0, 0..=1024),
         open,
@@ -76,6 +80,25 @@ pub(super) fn read(server: &Section<'_>, has_callers: bool) -> ServerParams {
         );
     }
     params
+}
+
+/// Somebody who may look must be told from somebody who may act.
+fn read_token(server: &Section<'_>, admin_token: Option<&At<Secret>>) -> Option<Secret> {
+    let token = server.secret("read_token")?;
+    match admin_token {
+        Some(admin) if admin.value.digest() == token.value.digest() => server.fault(
+            "read_token",
+            "the same as `admin_token`, so whoever may look could act",
+            "make another one, such as with `openssl rand -hex 32`",
+        ),
+        None if server.get("admin_token").is_none() => server.fault(
+            "read_token",
+            "without `admin_token` there is nothing that it could be less than",
+            "add `admin_token = { env = \"NAME\" }`, or remove `read_token`",
+        ),
+        Some(_) | None => {}
+    }
+    Some(token.value)
 }
 
 /// Whether two listeners cannot both be opened. Port 0 is a free one each time.

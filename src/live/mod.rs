@@ -11,7 +11,9 @@ mod fleet;
 mod flights;
 mod keeper;
 mod keys;
+mod pulse;
 mod reloads;
+mod tail;
 mod troubles;
 mod turn;
 
@@ -31,7 +33,9 @@ pub use keys::{
     BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeyView, KeysState,
     LevelEntry, LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
 };
+pub use pulse::{Counts, KEPT, Pulse, Step};
 pub use reloads::{LastReload, Reloads};
+pub use tail::{ROWS, Tail, TailFilter, TailPage, TailRow};
 pub use troubles::{TroubleView, Troubles};
 pub use turn::KeptTurn;
 
@@ -71,6 +75,10 @@ pub struct Live {
     pub reloads: Reloads,
     /// Answers for people that took long to find.
     pub asked: Asked,
+    /// What happens per second.
+    pub pulse: Pulse,
+    /// The last requests.
+    pub tail: Tail,
     /// Tokens per byte and the like.
     pub learned: Learned,
     /// Request bodies held.

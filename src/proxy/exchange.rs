@@ -22,7 +22,7 @@ use crate::{
     telemetry::Ticket,
     types::{
         AffinityReason, AffinityResult, AttemptRecord, CallerName, CareDone, Dialect, EndpointName,
-        ModelName, Operation, Outcome, Reason, RequestId, TenantId, VirtualKey,
+        ModelName, Operation, Outcome, Reason, Receipt, RequestId, TenantId, VirtualKey,
     },
     upstream::Endpoint,
 };
@@ -193,6 +193,13 @@ impl Exchange {
             permit: self.permit.as_mut(),
             journal: self.journal.as_mut(),
         })
+    }
+
+    /// What the dashboard shows of it. Its live tokens go before the final ones count.
+    pub(super) fn land(&mut self, receipt: &Receipt) {
+        self.flight.set_output(0);
+        self.live.pulse.book(receipt);
+        self.live.tail.note(receipt);
     }
 
     /// The request is over. Books it once, however often it is called.

@@ -105,6 +105,7 @@ pub(crate) fn settle(x: &mut Exchange) {
     };
     let metrics = Metrics::global();
     metrics.book(&receipt);
+    x.land(&receipt);
     if let Some(refusal) = &x.refused {
         metrics.spending.refused(refusal.scope.level(), refusal.what.label());
     }

@@ -12,7 +12,7 @@ use super::stores::Stores;
 use crate::{
     clock,
     config::Config,
-    live::{Asked, Buffers, Decisions, Flights, Keeper, KeyRing, Live, Reloads, Troubles},
+    live::{Asked, Buffers, Decisions, Flights, Keeper, KeyRing, Live, Pulse, Reloads, Tail, Troubles},
     metering::{Learned, PriceEntry, PriceList, PriceTier},
     routing::{Policy, Rings, Router},
     session::{Forensics, Links, LinksParams, Owners, SessionParams},
@@ -92,6 +92,8 @@ pub(super) fn live(config: &Config, policy: &Arc<Router>, stores: Stores) -> any
         troubles: Troubles::default(),
         reloads: Reloads::default(),
         asked: Asked::default(),
+        pulse: Pulse::default(),
+        tail: Tail::default(),
         learned: Learned::new(),
         buffers: Arc::new(Buffers::default()),
         flights: Arc::new(Flights::default()),

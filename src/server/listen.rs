@@ -1,6 +1,7 @@
 //! Listeners: bound by us, handed to Pingora's services.
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     os::fd::IntoRawFd,
     sync::Arc,
@@ -10,14 +11,14 @@ use std::{
 use anyhow::{Context, bail};
 use parking_lot::Mutex;
 use pingora::{
-    apps::{HttpServerOptions, http_app::HttpServer},
+    apps::HttpServerOptions,
     listeners::{TcpSocketOptions, tls::TlsSettings},
     protocols::{TcpKeepalive, http::v2::server::H2Options},
     server::{Fds, configuration::ServerConf},
     services::{Service as _, listening::Service},
 };
 use pingora_proxy::http_proxy_service_with_name;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{net::TcpSocket, sync::watch, task::JoinSet};
 
 use crate::{admin::Admin, proxy::Gateway, snapshot::ServerParams};
 
@@ -25,6 +26,11 @@ use crate::{admin::Admin, proxy::Gateway, snapshot::ServerParams};
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const STREAMS: u32 = 1_000;
+
+/// Bytes that the kernel holds of an answer on the admin listener; left alone, it takes megabytes.
+const PEOPLE_BUFFER: u32 = 128 * 1024;
+/// Connections there that wait to be accepted.
+const PEOPLE_WAITING: u32 = 1_024;
 
 /// Sockets that listen already.
 pub(super) struct Listeners {
@@ -50,9 +56,9 @@ impl Listeners {
         let data = server
             .listen
             .iter()
-            .map(|address| bind(&mut fds, *address, "server.listen"))
+            .map(|address| bind(&mut fds, *address, TcpListener::bind(*address), "server.listen"))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let admin = bind(&mut fds, server.admin, "server.admin")?;
+        let admin = bind(&mut fds, server.admin, listen_shallow(server.admin), "server.admin")?;
         Ok(Self { data, admin, fds })
     }
 
@@ -88,7 +94,7 @@ impl Listeners {
                 }
             }
         }
-        let mut people = Service::new("warmkey admin".to_owned(), HttpServer::new_app(admin));
+        let mut people = Service::new("warmkey admin".to_owned(), admin);
         people.add_tcp(&self.admin.to_string());
         let fds_of_data = Arc::clone(&fds);
         services.spawn(async move { data.start_service(Some(fds_of_data), stops.data, 1).await });
@@ -97,8 +103,23 @@ impl Listeners {
     }
 }
 
-fn bind(fds: &mut Fds, address: SocketAddr, knob: &str) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).with_context(|| {
+/// A listener whose connections inherit a small buffer: what the kernel takes from the dashboard's stream is old
+/// when somebody reads it.
+fn listen_shallow(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(PEOPLE_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(PEOPLE_WAITING)?.into_std()
+}
+
+fn bind(
+    fds: &mut Fds,
+    address: SocketAddr,
+    listener: io::Result<TcpListener>,
+    knob: &str,
+) -> anyhow::Result<SocketAddr> {
+    let listener = listener.with_context(|| {
         format!("`{knob}`: cannot listen on {address}; is another gateway running there?")
     })?;
     listener.set_nonblocking(true).context("preparing a listener")?;

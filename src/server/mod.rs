@@ -52,7 +52,7 @@ use crate::{
 /// After the deadline of a drain: the time for last words to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// After the last request: the time for clients to take leave of their connections.
+/// After the last request, and after everything: the time for clients to take leave of their connections.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What runs now; for whoever started it to tell.
@@ -142,6 +142,7 @@ async fn run(
     let (open, mut all_closed) = mpsc::channel(1);
     let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&upstreams), open);
     let admin = Admin::new(Arc::clone(&live), config.server.admin);
+    let watched_from = admin.seats();
     // Whoever watches a drain, watches it there: the admin listener stays until the end.
     let (close_admin, admin_stopping) = watch::channel(false);
     let stops = listen::Stops { data: stopping, admin: admin_stopping };
@@ -176,6 +177,7 @@ async fn run(
         tracing::error!("the ledger could not write everything before the end");
     }
     close_admin.send_replace(true);
+    let _ = tokio::time::timeout(GOODBYE, watched_from.all_left()).await;
     services.shutdown().await;
     if let Some(sim) = sim {
         sim.stop().await;

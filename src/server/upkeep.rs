@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::{alerts, state, stores, tokens};
 use crate::{
@@ -27,6 +27,7 @@ pub(super) fn start(live: &Arc<Live>, upstreams: &Arc<Upstreams>, tasks: &mut Jo
     tasks.spawn(alerts::tell(Arc::clone(live)));
     tasks.spawn(save_state(Arc::clone(live)));
     tasks.spawn(publish_health(Arc::clone(live)));
+    tasks.spawn(take_pulse(Arc::clone(live)));
 }
 
 /// Validates every key that wants it, which also tells what organisation it belongs to.
@@ -114,6 +115,18 @@ async fn save_state(live: Arc<Live>) {
             state::save(&live, file.as_deref());
         });
         let _ = saved.await;
+    }
+}
+
+/// Once a second: what rates are reckoned from, and what those who watch wake up for.
+async fn take_pulse(live: Arc<Live>) {
+    let mut seconds = tokio::time::interval(CHECKS);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        seconds.tick().await;
+        let output = u64::try_from(live.flights.live_output()).unwrap_or(0);
+        let saved = live.snapshot.load().policy.memory().savings.so_far().saved();
+        live.pulse.sample(output, saved, clock::now(), clock::unix_now());
     }
 }
 

@@ -56,8 +56,10 @@ pub struct ServerParams {
     pub listen: Vec<SocketAddr>,
     /// Where people and Prometheus connect.
     pub admin: SocketAddr,
-    /// What the admin listener asks for off loopback, as `authorization: Bearer`.
+    /// What the admin listener asks for: off loopback, and for the dashboard and the API everywhere.
     pub admin_token: Option<Secret>,
+    /// What lets somebody look and not act: in the dashboard and at `/status`. Never without the other.
+    pub read_token: Option<Secret>,
     /// TLS on the data listener.
     pub tls: Option<TlsParams>,
     /// Worker threads; 0 is one a core.

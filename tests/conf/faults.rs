@@ -122,7 +122,7 @@ colour = "red"
         ),
         [
             r#"w.toml:12: `server.lisen`: unknown key; did you mean `listen`?"#,
-            r#"w.toml:13: `server.colour`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
+            r#"w.toml:13: `server.colour`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `read_token`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
         ]
     );
 }
@@ -655,7 +655,7 @@ name = 1979-05-27
         [
             r#"w.toml:12: `metering.prices`: cannot read `/nonexistent/prices.toml`: No such file or directory (os error 2); name a price list that the gateway's user may read"#,
             r#"w.toml:14: `server.state_file`: empty text; write a value, or remove the line"#,
-            r#"w.toml:15: `server.name`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
+            r#"w.toml:15: `server.name`: unknown key; known here: `admin`, `admin_token`, `drain`, `explain`, `heartbeat`, `hold`, `listen`, `log`, `max_attempts`, `max_body`, `max_buffered`, `max_depth`, `max_header_bytes`, `max_headers`, `open`, `read_token`, `session_headers`, `state_every`, `state_file`, `threads`, `tls`, `upload_timeout`, `watch`, `write_timeout`"#,
         ]
     );
 }

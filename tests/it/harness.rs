@@ -631,6 +631,11 @@ impl Stream {
         }
     }
 
+    /// What was read so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+
     /// Reads on until `enough` says so of what was read in all.
     pub async fn read_until(&mut self, enough: impl Fn(&str) -> bool) {
         while !enough(&String::from_utf8_lossy(&self.read)) {

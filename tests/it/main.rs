@@ -19,6 +19,7 @@ mod care;
 mod cooling;
 mod crowd;
 mod cut;
+mod dashboard;
 mod drain;
 mod explain;
 mod faults;

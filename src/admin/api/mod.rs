@@ -16,9 +16,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use pingora::protocols::http::ServerSession;
 
@@ -27,14 +25,14 @@ use self::{
     fault::Fault,
     route::{Call, Routed},
 };
-use super::{Answer, JSON};
+use super::{
+    Answer, JSON,
+    body::{self, BodyFault},
+};
 use crate::live::Live;
 
 /// A body of settings; more is no key.
 const MAX_BODY: usize = 64 * 1024;
-
-/// From the head to the last byte of a body.
-const UPLOAD: Duration = Duration::from_secs(10);
 
 /// `openapi.json`, as built in.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -51,7 +49,7 @@ pub(super) async fn answer(live: &Live, session: &mut ServerSession) -> Answer {
     let query = head.uri.query().unwrap_or_default().to_owned();
     let by = session.client_addr().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let done = match route::find(&method, &path) {
-        Routed::Call(call) => match body(session, &method).await {
+        Routed::Call(call) => match upload(session, &method).await {
             Ok(body) => act(live, &call, &query, &body, &by).await,
             Err(fault) => Err(fault),
         },
@@ -89,21 +87,15 @@ async fn act(live: &Live, call: &Call, query: &str, body: &Bytes, by: &str) -> R
 }
 
 /// The body of a request that has one, within its bounds.
-async fn body(session: &mut ServerSession, method: &Method) -> Result<Bytes, Fault> {
+async fn upload(session: &mut ServerSession, method: &Method) -> Result<Bytes, Fault> {
     if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
         return Ok(Bytes::new());
     }
-    let read = async {
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = session.read_request_body().await.map_err(|_| Fault::broken_body())? {
-            if whole.len() + chunk.len() > MAX_BODY {
-                return Err(Fault::large_body(MAX_BODY));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
-    };
-    pingora_timeout::timeout(UPLOAD, read).await.map_err(|_| Fault::slow_body())?
+    body::read(session, MAX_BODY).await.map_err(|fault| match fault {
+        BodyFault::Broken => Fault::broken_body(),
+        BodyFault::Large => Fault::large_body(MAX_BODY),
+        BodyFault::Slow => Fault::slow_body(),
+    })
 }
 
 /// A JSON answer.

@@ -1,0 +1,98 @@
+//! What stands behind the `?` of a path: strict, because a default in place of a typo shows the wrong thing.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+/// Members of a query, decoded.
+pub(super) struct Query(BTreeMap<&'static str, String>);
+
+impl Query {
+    /// Reads a query that may have the members `known`, each once. An empty value is no member.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says which member is wrong, and how.
+    pub(super) fn read(query: &str, known: &[&'static str]) -> Result<Self, String> {
+        let mut members = BTreeMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded =
+                decode(name, true).ok_or("the query holds something that is not percent-encoded text")?;
+            let Some(&name) = known.iter().find(|known| **known == decoded) else {
+                let known = known.join("`, `");
+                return Err(format!("no such member of the query; known here: `{known}`"));
+            };
+            let value = decode(value, true).ok_or_else(|| format!("`{name}` is not percent-encoded text"))?;
+            if !value.is_empty() && members.insert(name, value).is_some() {
+                return Err(format!("`{name}` is given twice"));
+            }
+        }
+        Ok(Self(members))
+    }
+
+    /// A member.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A whole number within `range`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is allowed.
+    pub(super) fn whole(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, String> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let (least, most) = (range.start(), range.end());
+        number.map(Some).ok_or_else(|| format!("`{name}` takes a whole number from {least} to {most}"))
+    }
+}
+
+/// Percent-decoding; in a query a plus is a space.
+pub(super) fn decode(text: &str, is_query: bool) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' if is_query => b' ',
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let value = digit(rest.next())? * 16 + digit(rest.next())?;
+                u8::try_from(value).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &[&str] = &["q", "limit"];
+
+    #[test]
+    fn members_are_decoded_and_anything_odd_is_said() {
+        let query = Query::read("q=a+b%26%C3%A9%2B&limit=20", KNOWN).unwrap();
+        assert_eq!(query.text("q"), Some("a b&é+"));
+        assert_eq!(query.whole("limit", 1..=20), Ok(Some(20)));
+        assert_eq!(query.whole("limit", 1..=19).unwrap_err(), "`limit` takes a whole number from 1 to 19");
+        assert_eq!(Query::read("", KNOWN).unwrap().whole("limit", 1..=2), Ok(None));
+        assert_eq!(Query::read("q=&&", KNOWN).unwrap().text("q"), None);
+        for bad in ["q=%zz", "q=%4", "q=%ff", "q=1&q=2", "limits=1", "%=1"] {
+            assert!(Query::read(bad, KNOWN).is_err(), "{bad}");
+        }
+        for bad in ["limit=-1", "limit=x", "limit=1.5", "limit=99999999999999999999"] {
+            assert!(Query::read(bad, KNOWN).unwrap().whole("limit", 1..=20).is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_survives_its_encoding(text in "\\PC{0,20}") {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            proptest::prop_assert_eq!(decode(&encoded, true), Some(text.clone()));
+            let _ = decode(&text, false);
+        }
+    }
+}
