@@ -166,12 +166,13 @@ function settings(width, lines, format, options, say) {
     };
 }
 
-/** Times of the axis: minutes of a day, days beyond. */
+/** Times of the axis: seconds where minutes would repeat, days where times would. */
 function times(/** @type {any} */ _, /** @type {number[]} */ ticks) {
-    const long = ticks.length > 1 && ticks[1] - ticks[0] >= 43_200;
+    const step = ticks.length > 1 ? ticks[1] - ticks[0] : 60;
+    if (step < 60) return ticks.map(clock);
     return ticks.map((at) => {
         const date = new Date(at * 1000);
-        if (long) return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+        if (step >= 43_200) return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
         return date.toLocaleTimeString("en-GB", { hour12: false, hour: "2-digit", minute: "2-digit" });
     });
 }
