@@ -49,7 +49,8 @@ impl Host for Lab {
     }
 }
 
-const VARIABLES: &[&str] = &["ANTHROPIC_API_KEY", "WARMKEY_TEAM_B_TOKEN", "WARMKEY_ADMIN_TOKEN"];
+const VARIABLES: &[&str] =
+    &["ANTHROPIC_API_KEY", "WARMKEY_TEAM_B_TOKEN", "WARMKEY_ADMIN_TOKEN", "WARMKEY_READ_TOKEN"];
 
 const URLS: &[(&str, &str)] = &[
     ("WARMKEY_POSTGRES", "postgres://warmkey:not-a-real-password@db.internal/warmkey"),

@@ -98,6 +98,27 @@ fn an_empty_provider_says_what_is_missing() {
 }
 
 #[test]
+fn whoever_may_look_is_told_from_whoever_may_act() {
+    let faults = |lines: &str| -> Vec<String> {
+        let told = told(&format!("{BASE}[server]\n{lines}"));
+        told.into_iter().filter(|line| !line.starts_with("note ")).collect()
+    };
+    assert_eq!(faults("admin_token = \"one-token\"\nread_token = \"another-token\"\n"), [""; 0]);
+    assert_eq!(
+        faults("admin_token = \"one-token\"\nread_token = \"one-token\"\n"),
+        [
+            "w.toml:13: `server.read_token`: the same as `admin_token`, so whoever may look could act; make another one, such as with `openssl rand -hex 32`"
+        ]
+    );
+    assert_eq!(
+        faults("read_token = \"another-token\"\n"),
+        [
+            "w.toml:12: `server.read_token`: without `admin_token` there is nothing that it could be less than; add `admin_token = { env = \"NAME\" }`, or remove `read_token`"
+        ]
+    );
+}
+
+#[test]
 fn a_misspelt_section_is_guessed() {
     assert_eq!(
         told(

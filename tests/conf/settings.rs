@@ -48,7 +48,7 @@ fn every_knob_that_is_written_shows() {
                 "levels" => among(&["limits"]),
                 "budgets" => among(&["budgets", "session_budgets"]),
                 "secret" => {
-                    among(&["key", "token", "admin_token", "google_service_account"])
+                    among(&["key", "token", "admin_token", "read_token", "google_service_account"])
                         || among(&["aws_secret_access_key", "entra_client_secret"])
                 }
                 _ => false,

@@ -43,4 +43,5 @@ mod tight;
 mod trace;
 mod translate;
 mod transport;
+mod views;
 mod wire;

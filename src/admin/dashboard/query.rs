@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use super::super::api::query::decoded;
+
 /// Members of a query, decoded.
 pub(super) struct Query(BTreeMap<&'static str, String>);
 
@@ -15,13 +17,13 @@ impl Query {
         let mut members = BTreeMap::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded =
-                decode(name, true).ok_or("the query holds something that is not percent-encoded text")?;
-            let Some(&name) = known.iter().find(|known| **known == decoded) else {
+            let wanted =
+                decoded(name).ok_or("the query holds something that is not percent-encoded text")?;
+            let Some(&name) = known.iter().find(|known| **known == wanted) else {
                 let known = known.join("`, `");
                 return Err(format!("no such member of the query; known here: `{known}`"));
             };
-            let value = decode(value, true).ok_or_else(|| format!("`{name}` is not percent-encoded text"))?;
+            let value = decoded(value).ok_or_else(|| format!("`{name}` is not percent-encoded text"))?;
             if !value.is_empty() && members.insert(name, value).is_some() {
                 return Err(format!("`{name}` is given twice"));
             }
@@ -45,24 +47,6 @@ impl Query {
         let (least, most) = (range.start(), range.end());
         number.map(Some).ok_or_else(|| format!("`{name}` takes a whole number from {least} to {most}"))
     }
-}
-
-/// Percent-decoding; in a query a plus is a space.
-pub(super) fn decode(text: &str, is_query: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' if is_query => b' ',
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                let value = digit(rest.next())? * 16 + digit(rest.next())?;
-                u8::try_from(value).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -91,8 +75,8 @@ mod tests {
         #[test]
         fn any_text_survives_its_encoding(text in "\\PC{0,20}") {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            proptest::prop_assert_eq!(decode(&encoded, true), Some(text.clone()));
-            let _ = decode(&text, false);
+            proptest::prop_assert_eq!(decoded(&encoded), Some(text.clone()));
+            let _ = Query::read(&text, KNOWN);
         }
     }
 }

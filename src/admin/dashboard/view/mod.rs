@@ -27,7 +27,10 @@ use serde::Serialize;
 
 use self::{fault::Fault, params::Params};
 use super::super::{Answer, JSON};
-use crate::{clock::Moment, live::Live};
+use crate::{
+    clock::Moment,
+    live::{Live, Work},
+};
 
 /// Where all of it stands.
 const UNDER: &str = "/dashboard/api/";
@@ -78,16 +81,23 @@ fn json(value: &impl Serialize) -> Body {
     serde_json::to_vec(value).map_err(|_| Fault::internal())
 }
 
-/// A body that takes long to make: on a thread that may block, and once for all who ask within two seconds.
+/// A body that takes long to make from memory: once for all who ask within two seconds.
 async fn slowly(
     live: &Arc<Live>,
     question: &str,
     now: Moment,
     make: impl FnOnce(&Live) -> Body + Send + 'static,
 ) -> Body {
-    let there = Arc::clone(live);
-    let find = async move {
-        tokio::task::spawn_blocking(move || make(&there)).await.map_err(|_| Fault::internal())?
-    };
+    let find = async { aside(live, make).await? };
     live.asked.once(question, now, find).await.map(|body| body.to_vec())
+}
+
+/// Runs what takes milliseconds on a thread that serves no requests.
+async fn aside<T: Send + 'static>(
+    live: &Arc<Live>,
+    work: impl FnOnce(&Live) -> T + Send + 'static,
+) -> Result<T, Fault> {
+    let _turn = live.asked.turn(Work::Memory).await;
+    let there = Arc::clone(live);
+    tokio::task::spawn_blocking(move || work(&there)).await.map_err(|_| Fault::internal())
 }

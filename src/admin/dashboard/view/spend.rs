@@ -59,10 +59,9 @@ struct Question {
 pub(super) async fn answer(live: &Arc<Live>, query: &str, now: Moment) -> Body {
     let question = read(query)?;
     let between = question.between(clock::unix_now())?;
-    let there = Arc::clone(live);
-    let find = async move {
+    let find = async {
         let Question { by, top, .. } = question;
-        let (lines, total) = ledger::ask(&there, move |file| file.report(by, between, top)).await?;
+        let (lines, total) = ledger::ask(live, move |file| file.report(by, between, top)).await?;
         json(&Bill {
             of: "this gateway",
             by: by.label(),
