@@ -4,7 +4,7 @@
 #   scripts/setup.sh build    what `cargo build` needs beside Rust: cmake and a C compiler (pingora's zlib-ng)
 #   scripts/setup.sh test     also Python and Node with the SDKs that tests/sdk drives, systemd-analyze, and the
 #                             servers that tests/stores starts by itself (Redis, Postgres) or that are
-#                             configured in deploy/ (nginx, HAProxy, Prometheus)
+#                             configured in deploy/ (nginx, HAProxy, Prometheus), and Chromium for tests/dashboard
 #   scripts/setup.sh bench    also nginx, which `make bench` measures warmkey against
 #
 # Debian and its relatives are set up with apt-get, as root or through sudo; elsewhere it names what to install.
@@ -75,12 +75,17 @@ python_sdks() {
     say "made .venv with $(tr '\n' ' ' <"$stamp")"
 }
 
-node_sdks() {
-    local wanted=tests/sdk/node/package-lock.json stamp=tests/sdk/node/node_modules/.installed
+node_sdks() { node_packages tests/sdk/node 'the Node SDKs'; }
+# The browser itself comes from Debian; the package that drives it downloads none.
+dashboard_tools() { node_packages tests/dashboard 'what drives the browser'; }
+
+# node_packages FOLDER WHAT: what its lock file pins.
+node_packages() {
+    local wanted=$1/package-lock.json stamp=$1/node_modules/.installed
     cmp -s "$wanted" "$stamp" && return 0
-    (cd tests/sdk/node && npm ci --silent --no-audit --no-fund >/dev/null)
+    (cd "$1" && npm ci --silent --no-audit --no-fund >/dev/null)
     cp "$wanted" "$stamp"
-    say "installed the Node SDKs pinned in $wanted"
+    say "installed $2, pinned in $wanted"
 }
 
 # Debian keeps ensurepip in a package of its own, so `import venv` alone proves nothing.
@@ -101,11 +106,13 @@ test_tools() {
     need haproxy has_sbin haproxy
     # For its `promtool`.
     need prometheus have promtool
+    need chromium have chromium
     install_without_starting
     python_makes_venvs || die "the SDK tests need Python 3.10 or newer with venv; python3 is $(python3 --version 2>&1)"
     node_is_new_enough || die "the SDK tests need Node 18 or newer; node is $(node --version 2>&1)"
     python_sdks
     node_sdks
+    dashboard_tools
 }
 
 has_sbin() { have "$1" || [[ -x /usr/sbin/$1 ]]; }

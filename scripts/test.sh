@@ -30,6 +30,7 @@ step 'alerts and dashboards' scripts/check-monitoring.py
 step 'demo' scripts/check-demo.sh target/debug/warmkey
 step 'judges of translations' tests/judges/run.sh
 step 'SDK clients' tests/sdk/run.sh target/debug/warmkey
+step 'dashboard' tests/dashboard/run.sh target/debug/warmkey
 step 'a real engine' tests/engine/run.sh target/debug/warmkey
 # The ledger against the provider's own books; 100,000 requests with `--requests 100000`.
 step 'audit of the ledger' python3 tests/audit.py target/debug/warmkey

@@ -133,7 +133,8 @@ impl Admin {
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "here are the dashboard at /, /livez, /readyz, /metrics, /status, /status/sessions/ID, /api/openapi.json, and POST /endpoints/NAME/{drain,readmit,cool}\n",
+                "here are the dashboard at /, /livez, /readyz, /metrics, /status, /status/sessions/ID, \
+                 /api/openapi.json, and POST /endpoints/NAME/{drain,readmit,cool}\n",
             ),
         }
     }

@@ -193,6 +193,7 @@ pub fn demo(host: &dyn Host) -> Result<Config, Faults> {
     let folder = format!("warmkey-demo-{}", std::process::id());
     if let Some(ledger) = &mut config.ledger {
         ledger.params.file = std::env::temp_dir().join(folder).join("ledger.db");
+        config.settings.set("ledger.file", ledger.params.file.display().to_string());
     }
     Ok(config)
 }

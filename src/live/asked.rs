@@ -1,20 +1,19 @@
 //! Answers for people that took long to find (the ledger was read, a hundred thousand sessions were
 //! sorted): twenty who look at the same thing ask once.
 //!
-//! Bounds: so many questions remembered, and so many worked on at a time.
+//! Bounds: so many questions remembered, and so many threads at work at a time.
 
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::clock::Moment;
 
 /// Questions remembered.
 const QUESTIONS: usize = 64;
 
-/// Questions worked on at a time; the others wait their turn. Each holds a thread, and a reader of the
-/// ledger keeps its file from being folded.
+/// Threads at work at a time, for each of [`Work`]; others wait their turn.
 const AT_ONCE: usize = 2;
 
 /// How long an answer is good.
@@ -27,15 +26,26 @@ struct Question {
     answer: Arc<OnceCell<Arc<Vec<u8>>>>,
 }
 
+/// What a thread is at: who waits for the disk keeps nobody from looking at memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// The ledger's file.
+    Disk,
+    /// Sessions, keys.
+    Memory,
+}
+
 /// The last questions, and their answers.
 pub struct Asked {
     questions: Mutex<Vec<Question>>,
-    turns: Semaphore,
+    disk: Semaphore,
+    memory: Semaphore,
 }
 
 impl Default for Asked {
     fn default() -> Self {
-        Self { questions: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+        let turns = || Semaphore::new(AT_ONCE);
+        Self { questions: Mutex::default(), disk: turns(), memory: turns() }
     }
 }
 
@@ -52,12 +62,16 @@ impl Asked {
         find: impl Future<Output = Result<Vec<u8>, E>>,
     ) -> Result<Arc<Vec<u8>>, E> {
         let answer = self.place(question, now);
-        let found = answer.get_or_try_init(async || {
-            // Never closed.
-            let _turn = self.turns.acquire().await;
-            find.await.map(Arc::new)
-        });
-        found.await.map(Arc::clone)
+        answer.get_or_try_init(async || find.await.map(Arc::new)).await.map(Arc::clone)
+    }
+
+    /// A turn of a thread: to be held while it works. `None` never comes, as turns are never closed.
+    pub async fn turn(&self, work: Work) -> Option<SemaphorePermit<'_>> {
+        let turns = match work {
+            Work::Disk => &self.disk,
+            Work::Memory => &self.memory,
+        };
+        turns.acquire().await.ok()
     }
 
     fn place(&self, question: &str, now: Moment) -> Arc<OnceCell<Arc<Vec<u8>>>> {
@@ -105,6 +119,22 @@ mod tests {
             ask(&format!("q{n}"), 3_002).await;
         }
         assert_eq!(asked.questions.lock().len(), QUESTIONS);
+    }
+
+    #[tokio::test]
+    async fn two_work_at_a_time_at_each_kind() {
+        let asked = Asked::default();
+        let held = [asked.turn(Work::Disk).await, asked.turn(Work::Disk).await];
+        assert!(held.iter().all(Option::is_some));
+        assert!(asked.turn(Work::Memory).await.is_some(), "the disk keeps nobody from memory");
+        let mut third = std::pin::pin!(asked.turn(Work::Disk));
+        assert!(poll_once(third.as_mut()).is_pending());
+        drop(held);
+        assert!(third.await.is_some());
+    }
+
+    fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> std::task::Poll<T> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use asked::Asked;
+pub use asked::{Asked, Work};
 pub use buffers::{Buffers, Held};
 pub use decisions::{CandidateView, Decided, DecisionView, Decisions};
 pub use fleet::{Fleet, FleetPostgres, FleetRedis, PostgresState, RedisState};

@@ -328,6 +328,15 @@ mod tests {
     }
 
     #[test]
+    fn a_request_pays_for_no_allocation() {
+        let (tail, receipt) = (Tail::default(), receipt("ann", Outcome::Ok));
+        for _ in 0..=ROWS {
+            let paid = allocation_counter::measure(|| tail.note(&receipt));
+            assert_eq!(paid.count_total, 0);
+        }
+    }
+
+    #[test]
     fn filters_are_exact_and_all_of_them_hold() {
         let tail = Tail::default();
         tail.note(&receipt("ann", Outcome::Ok));

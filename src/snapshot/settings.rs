@@ -54,6 +54,13 @@ fn is_at_start(knob: &str) -> bool {
 }
 
 impl Settings {
+    /// A knob is not what reading the file made of it.
+    pub fn set(&mut self, knob: &str, value: String) {
+        for row in self.rows.iter_mut().filter(|row| row.knob == knob) {
+            row.value.clone_from(&value);
+        }
+    }
+
     /// These were read while `old` were in force: of what takes a restart, the old ones still are.
     #[must_use]
     pub fn following(mut self, old: &Self) -> Self {

@@ -80,29 +80,29 @@ test("draining asks first, is done when confirmed, and can be taken back", async
     const row = page.locator('tr[data-account="drains-1"]');
     const state = async () => (await status()).endpoints.find((one) => one.name === "drains-1").state;
 
-    await row.getByRole("button", { name: "Drain" }).click();
+    await row.getByRole("button", { name: "Drain drains-1" }).click();
     await page.getByRole("dialog", { name: "Drain drains-1?" }).getByRole("button", { name: "Cancel" }).click();
     await page.getByRole("dialog").waitFor({ state: "detached" });
     assert.equal(await state(), "ready", "nothing is done without a yes");
 
-    await row.getByRole("button", { name: "Drain" }).click();
+    await row.getByRole("button", { name: "Drain drains-1" }).click();
     await page.screenshot({ path: "target/dashboard/accounts-drain.png" });
     await page.getByRole("dialog").getByRole("button", { name: "Drain", exact: true }).click();
     await row.locator(".chip", { hasText: "drained" }).waitFor();
     assert.equal(await state(), "drained");
     assert.equal(await page.locator("#announcer").textContent(), "drains-1: drained.");
 
-    await row.getByRole("button", { name: "Re-admit" }).click();
+    await row.getByRole("button", { name: "Re-admit drains-1" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Re-admit" }).click();
     await row.locator(".chip", { hasText: "ready" }).waitFor();
     assert.equal(await state(), "ready");
 
-    await row.getByRole("button", { name: "Cool" }).click();
+    await row.getByRole("button", { name: "Cool drains-1" }).click();
     await page.getByRole("dialog").getByLabel("For").selectOption("5m");
     await page.getByRole("dialog").getByRole("button", { name: "Cool" }).click();
     await row.locator(".countdown", { hasText: /^[45] m \d\d s left$/ }).waitFor();
     assert.equal(await state(), "cooling");
-    await row.getByRole("button", { name: "Re-admit" }).click();
+    await row.getByRole("button", { name: "Re-admit drains-1" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Re-admit" }).click();
     await row.locator(".chip", { hasText: "ready" }).waitFor();
     await finish();

@@ -33,6 +33,18 @@ admin_token = { env = "WARMKEY_ADMIN_TOKEN" }
 read_token = { env = "WARMKEY_READ_TOKEN" }
 drain = "5s"
 
+[[organisation]]
+name = "acme"
+
+[[team]]
+name = "core"
+organisation = "acme"
+budgets = [{ tokens = 5_000_000_000, per = "month", soft = true }]
+
+[[team]]
+name = "research"
+organisation = "acme"
+
 [[caller]]
 name = "dashboard-tests"
 tenant = "acme"

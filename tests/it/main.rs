@@ -46,4 +46,5 @@ mod tight;
 mod trace;
 mod translate;
 mod transport;
+mod views;
 mod wire;

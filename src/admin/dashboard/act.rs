@@ -9,11 +9,12 @@ use serde::Deserialize;
 use super::{
     super::{
         actions::{self, Actor},
+        api::query::decoded,
         body, guard,
     },
     COOKIE, Dashboard,
     door::{Guest, LONGEST, Refusal, Role},
-    papers, query,
+    papers,
     reply::Reply,
     tokens,
 };
@@ -110,7 +111,7 @@ impl Dashboard {
                 "name an endpoint and an action: endpoints/NAME/drain",
             );
         };
-        let Some(name) = query::decode(name, false) else {
+        let Some(name) = decoded(name) else {
             return Reply::bad("the endpoint's name is not percent-encoded text");
         };
         let actor = Actor { role: guest.role.label(), address: address(session) };

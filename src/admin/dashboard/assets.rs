@@ -36,6 +36,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "history.js": "history.js",
     "icon.svg": "icon.svg",
     "live.js": "live.js",
+    "parts.css": "parts.css",
     "parts.js": "parts.js",
     "router.js": "router.js",
     "theme.js": "theme.js",
@@ -50,6 +51,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "view-sessions.js": "view-sessions.js",
     "view-sign-in.js": "view-sign-in.js",
     "view-spend.js": "view-spend.js",
+    "views.css": "views.css",
     "words.js": "words.js",
 };
 

@@ -31,10 +31,11 @@ pub(super) struct Frames {
 struct Made(Mutex<Option<(u64, Bytes)>>);
 
 impl Made {
-    async fn get(&self, beat: u64, make: impl FnOnce() -> Bytes) -> Bytes {
+    /// The frame of `beat`, or an earlier one that is good for `every` so many beats.
+    async fn get(&self, beat: u64, every: u64, make: impl FnOnce() -> Bytes) -> Bytes {
         let mut last = self.0.lock().await;
         match &*last {
-            Some((made, frame)) if *made == beat => frame.clone(),
+            Some((made, frame)) if *made >= beat - beat % every => frame.clone(),
             _ => last.insert((beat, make())).1.clone(),
         }
     }
@@ -42,18 +43,18 @@ impl Made {
 
 impl Frames {
     pub(super) async fn now(&self, live: &Live, beat: u64) -> Bytes {
-        self.now.get(beat, || event("now", &now(live, clock::now(), clock::unix_now()))).await
+        self.now.get(beat, 1, || event("now", &now(live, clock::now(), clock::unix_now()))).await
     }
 
     /// Endpoints and their limits.
     pub(super) async fn accounts(&self, live: &Live, beat: u64) -> Bytes {
         let make = || event("accounts", &view::accounts::frame(live, clock::now()));
-        self.accounts.get(beat / accounts_every(live), make).await
+        self.accounts.get(beat, accounts_every(live), make).await
     }
 
     pub(super) async fn sessions(&self, live: &Live, beat: u64) -> Bytes {
         let known = || live.snapshot.load().policy.sessions().len();
-        self.sessions.get(beat / NUDGE, || event("sessions", &Known { known: known() })).await
+        self.sessions.get(beat, NUDGE, || event("sessions", &Known { known: known() })).await
     }
 }
 

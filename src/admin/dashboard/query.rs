@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use super::super::api::query::decoded;
+
 /// Members of a query, decoded.
 pub(super) struct Query(BTreeMap<&'static str, String>);
 
@@ -15,13 +17,14 @@ impl Query {
         let mut members = BTreeMap::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded =
-                decode(name, true).ok_or("the query holds something that is not percent-encoded text")?;
-            let Some(&name) = known.iter().find(|known| **known == decoded) else {
-                let known = known.join("`, `");
-                return Err(format!("no such member of the query; known here: `{known}`"));
+            let wanted = decoded(name).ok_or("the query holds something that is not percent-encoded text")?;
+            let Some(&name) = known.iter().find(|known| **known == wanted) else {
+                return Err(match known {
+                    [] => "nothing is asked behind a `?` here".to_owned(),
+                    known => format!("no such member of the query; known here: {}", listed(known)),
+                });
             };
-            let value = decode(value, true).ok_or_else(|| format!("`{name}` is not percent-encoded text"))?;
+            let value = decoded(value).ok_or_else(|| format!("`{name}` is not percent-encoded text"))?;
             if !value.is_empty() && members.insert(name, value).is_some() {
                 return Err(format!("`{name}` is given twice"));
             }
@@ -45,24 +48,38 @@ impl Query {
         let (least, most) = (range.start(), range.end());
         number.map(Some).ok_or_else(|| format!("`{name}` takes a whole number from {least} to {most}"))
     }
+
+    /// Seconds since 1970, with fractions.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is allowed.
+    pub(super) fn seconds(&self, name: &str) -> Result<Option<f64>, String> {
+        /// The year 9999.
+        const MOST: f64 = 253_402_300_799.0;
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=MOST).contains(seconds));
+        seconds.map(Some).ok_or_else(|| format!("`{name}` takes seconds since 1970, such as `1795262400`"))
+    }
+
+    /// One of several words.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is allowed.
+    pub(super) fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, String> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        found.map(Some).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("`{name}` is one of {}", listed(&words))
+        })
+    }
 }
 
-/// Percent-decoding; in a query a plus is a space.
-pub(super) fn decode(text: &str, is_query: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' if is_query => b' ',
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                let value = digit(rest.next())? * 16 + digit(rest.next())?;
-                u8::try_from(value).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
+/// Words as a person reads them.
+fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -87,12 +104,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn words_and_times_are_within_what_is_allowed() {
+        let query = Query::read("q=day&limit=1795262400.5", KNOWN).unwrap();
+        assert_eq!(query.word("q", &[("day", 1), ("key", 2)]), Ok(Some(1)));
+        assert_eq!(query.word("q", &[("key", 2), ("tag", 3)]).unwrap_err(), "`q` is one of `key`, `tag`");
+        assert_eq!(query.seconds("limit"), Ok(Some(1_795_262_400.5)));
+        for bad in ["limit=NaN", "limit=inf", "limit=-1", "limit=1e99", "limit=today"] {
+            assert!(Query::read(bad, KNOWN).unwrap().seconds("limit").is_err(), "{bad}");
+        }
+        let none = Query::read("x=%3Cscript%3E", &[]).err().unwrap();
+        assert_eq!(none, "nothing is asked behind a `?` here");
+    }
+
     proptest::proptest! {
         #[test]
         fn any_text_survives_its_encoding(text in "\\PC{0,20}") {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            proptest::prop_assert_eq!(decode(&encoded, true), Some(text.clone()));
-            let _ = decode(&text, false);
+            proptest::prop_assert_eq!(decoded(&encoded), Some(text.clone()));
+            let _ = Query::read(&text, KNOWN);
         }
     }
 }

@@ -76,11 +76,14 @@ function connected(/** @type {string} */ state) {
     if (back) open?.resumed?.();
 }
 
-/** The gateway said goodbye: was it this session's end, or its own? */
+/** The stream ended: was it this session's end, or the gateway's? */
 async function ended() {
     try {
-        who = await me();
-        if (!who.signed_in) showSignIn();
+        const now = await me();
+        if (!now.signed_in && who?.signed_in) {
+            who = now;
+            showSignIn();
+        }
     } catch {
         // It stops; the stream tries again by itself.
     }
@@ -108,7 +111,10 @@ async function navigate(/** @type {boolean} */ byReader) {
     const mine = (navigation += 1);
     const name = place.id ? "session" : place.name;
     for (const link of at("nav").children) {
-        set(link, "aria-current", link.getAttribute("href") === `#/${place.name}` ? "page" : null);
+        const here = link.getAttribute("href") === `#/${place.name}`;
+        set(link, "aria-current", here ? "page" : null);
+        // On a phone the navigation is wider than the screen.
+        if (here) link.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
     let view;
     try {

@@ -18,7 +18,7 @@ const DAY_S = 86_400;
  * @param {string} title
  * @param {Line[]} lines with `stacked`, from the bottom up
  * @param {(value: number | null | undefined) => string} format
- * @param {{stacked?: boolean, max?: number, days?: boolean}} [options] `days`: a bar for each day
+ * @param {{stacked?: boolean, max?: number, days?: boolean, heading?: string}} [options] `days`: a bar for each day
  */
 export function chart(title, lines, format, options = {}) {
     const values = lines.map(() => h("b", null, "–"));
@@ -32,7 +32,12 @@ export function chart(title, lines, format, options = {}) {
         when,
     );
     const canvas = h("div", { class: "plot", role: "img", "aria-label": title });
-    const node = h("figure", { class: "chart" }, h("figcaption", null, h("h3", null, title), legend), canvas);
+    const node = h(
+        "figure",
+        { class: "chart" },
+        h("figcaption", null, h(options.heading ?? "h3", null, title), legend),
+        canvas,
+    );
     /** @type {any} */
     let plot = null;
     /** @type {any[][]} the columns as given: time, then a column for each line */
@@ -161,12 +166,13 @@ function settings(width, lines, format, options, say) {
     };
 }
 
-/** Times of the axis: minutes of a day, days beyond. */
+/** Times of the axis: seconds where minutes would repeat, days where times would. */
 function times(/** @type {any} */ _, /** @type {number[]} */ ticks) {
-    const long = ticks.length > 1 && ticks[1] - ticks[0] >= 43_200;
+    const step = ticks.length > 1 ? ticks[1] - ticks[0] : 60;
+    if (step < 60) return ticks.map(clock);
     return ticks.map((at) => {
         const date = new Date(at * 1000);
-        if (long) return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+        if (step >= 43_200) return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
         return date.toLocaleTimeString("en-GB", { hour12: false, hour: "2-digit", minute: "2-digit" });
     });
 }

@@ -33,7 +33,7 @@ export function decisionList(decisions) {
 
 function title(/** @type {any} */ decision) {
     const expected =
-        decision.expected_read !== null && decision.read !== null
+        decision.expected_read > 0 && decision.read !== null
             ? `${compact(decision.read)} of ${compact(decision.expected_read)} expected tokens were read warm`
             : "";
     return [

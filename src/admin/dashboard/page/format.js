@@ -87,7 +87,8 @@ export function countdown(/** @type {number | null | undefined} */ seconds) {
 export function millis(/** @type {number | null | undefined} */ ms) {
     if (!known(ms)) return NONE;
     if (ms < 9.95) return ms === 0 ? "0 ms" : `${ms.toFixed(1)} ms`;
-    return ms < 999.5 ? `${Math.round(ms)} ms` : span(ms / 1000);
+    if (ms < 999.5) return `${Math.round(ms)} ms`;
+    return ms < 9_950 ? `${(ms / 1000).toFixed(1)} s` : span(ms / 1000);
 }
 
 /** How long ago: `now`, `12 s ago`. */

@@ -6,9 +6,11 @@ import { h, set, text } from "./dom.js";
 /** Height of a row in pixels; the style sheet says the same. */
 export const ROW = 34;
 /** Rows drawn beyond what is in sight, on each side. */
-const MARGIN = 8;
+const MARGIN = 5;
 /** Rows in the document at most. */
 const MOST = 64;
+/** Rows made in one frame: more would be felt. */
+const FRESH = 16;
 /** Rows of a page. */
 const PAGE = 100;
 /** Pages kept. */
@@ -63,6 +65,8 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
     let active = 0;
     let frame = 0;
     let version = 0;
+    /** Asked once and on change: asking in the middle of writing makes the browser lay out twice. */
+    let sight = 0;
 
     const rowAt = (/** @type {number} */ index) => pages.get(Math.floor(index / PAGE))?.[index % PAGE];
 
@@ -89,14 +93,15 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
     /** First and last row in the document. */
     function range() {
         const first = Math.max(0, Math.floor(scroller.scrollTop / ROW) - MARGIN);
-        const inSight = Math.ceil(scroller.clientHeight / ROW) + 2 * MARGIN;
+        const inSight = Math.ceil(sight / ROW) + 2 * MARGIN;
         return [first, Math.min(matched, first + Math.min(MOST, inSight))];
     }
 
     function draw() {
         frame = 0;
         const [first, last] = range();
-        while (pool.length < last - first) pool.push(freshRow());
+        for (let i = 0; i < FRESH && pool.length < last - first; i += 1) pool.push(freshRow());
+        if (pool.length < last - first) schedule();
         set(element, "aria-rowcount", matched + 1);
         above.show(first * ROW);
         below.show(Math.max(0, (matched - last) * ROW));
@@ -145,19 +150,22 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
 
     scroller.addEventListener("scroll", schedule, { passive: true });
     scroller.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => walk(event));
-    const sized = new ResizeObserver(schedule);
+    const sized = new ResizeObserver(() => {
+        sight = scroller.clientHeight;
+        schedule();
+    });
     sized.observe(scroller);
 
     /** Arrows go from row to row, page keys by what is in sight, Enter opens. */
     function walk(/** @type {KeyboardEvent} */ event) {
-        const sight = Math.max(1, Math.floor(scroller.clientHeight / ROW) - 2);
+        const leap = Math.max(1, Math.floor(sight / ROW) - 2);
         const onRow = /** @type {any} */ (event.target).tagName === "TR";
         const from = onRow ? active : Math.floor(scroller.scrollTop / ROW) - 1;
         const to = {
             ArrowDown: from + 1,
             ArrowUp: from - 1,
-            PageDown: from + sight,
-            PageUp: from - sight,
+            PageDown: from + leap,
+            PageUp: from - leap,
             Home: 0,
             End: matched - 1,
         }[event.key];
@@ -175,8 +183,8 @@ export function grid({ caption, columns, fetch, sort, open, failed }) {
         const head = element.tHead.offsetHeight;
         const top = index * ROW;
         if (top < scroller.scrollTop) scroller.scrollTop = top;
-        else if (top + ROW > scroller.scrollTop + scroller.clientHeight - head) {
-            scroller.scrollTop = top + ROW - scroller.clientHeight + head;
+        else if (top + ROW > scroller.scrollTop + sight - head) {
+            scroller.scrollTop = top + ROW - sight + head;
         }
         draw();
         for (const part of pool) {

@@ -63,7 +63,10 @@ export class Live {
         this.wait();
         source.onopen = () => this.arrived();
         source.onerror = () => {
-            if (this.source === source) this.retry();
+            if (this.source !== source) return;
+            // Refused, perhaps, because the session is over: a stream does not say with what status.
+            if (this.failures > 0) this.ended();
+            this.retry();
         };
         for (const name of NAMES) {
             source.addEventListener(name, (event) => {

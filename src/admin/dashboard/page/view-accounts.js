@@ -7,6 +7,9 @@ import { compact, count, countdown, terse } from "./format.js";
 import { choice, empty, line, meter, problem } from "./parts.js";
 import { limitKind, plain } from "./words.js";
 
+/** A domain has this weight unless the configuration says otherwise. */
+const USUAL_WEIGHT = 100;
+
 /** @param {import("./app.js").Context} context */
 export function view(context) {
     const domains = h("div", { class: "domains" });
@@ -172,8 +175,9 @@ function domainPart(first, context, tickers) {
                 [
                     `${count(domain.endpoints.length)} ${domain.endpoints.length === 1 ? "account" : "accounts"} under one limit`,
                     domain.configured ? "named in the configuration" : "learned from its keys",
-                    domain.weight !== 1 ? `weight ${domain.weight}` : "",
-                    waiting > 0 ? `${count(waiting)} requests wait` : "",
+                    domain.classes.length === 0 ? "no limit known yet" : "",
+                    domain.weight !== USUAL_WEIGHT ? `weight ${domain.weight}` : "",
+                    waiting > 0 ? `${count(waiting)} ${waiting === 1 ? "request waits" : "requests wait"}` : "",
                 ]
                     .filter(Boolean)
                     .join(" · "),

@@ -134,7 +134,7 @@ function sectionPart(/** @type {any} */ section) {
                     "div",
                     null,
                     h("dt", { class: "mono" }, row.knob),
-                    h("dd", { class: row.value === "(secret)" ? "mono muted" : "mono" }, row.value),
+                    h("dd", { class: row.value.startsWith("(") ? "mono muted" : "mono" }, row.value),
                 ),
             ),
         ),

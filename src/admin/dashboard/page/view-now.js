@@ -139,7 +139,7 @@ function makeFigures() {
         dollars: figure("Dollars per second"),
         hits: figure("Cache hit rate", "warm"),
         saved: figure("Saved against round-robin", "warm"),
-        streams: figure("Under way"),
+        streams: figure("Requests under way"),
         sessions: figure("Sessions known"),
     };
     return {

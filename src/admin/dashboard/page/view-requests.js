@@ -18,17 +18,17 @@ const OUTCOMES = /** @type {[string, string][]} */ ([
 const COLUMNS = [
     { title: "Time" },
     { title: "Outcome" },
-    { title: "Caller" },
+    { title: "Caller", wide: true },
     { title: "Model" },
-    { title: "Account" },
+    { title: "Account", wide: true },
     { title: "Session" },
     { title: "Why there", wide: true },
-    { title: "Input", num: true },
-    { title: "Cached", num: true },
+    { title: "Input", num: true, wide: true },
+    { title: "Cached", num: true, wide: true },
     { title: "Output", num: true, wide: true },
     { title: "Cost", num: true },
     { title: "First token", num: true, wide: true },
-    { title: "Total", num: true },
+    { title: "Total", num: true, wide: true },
 ];
 
 /** @param {import("./app.js").Context} context */
@@ -168,9 +168,13 @@ function rowOf(/** @type {any} */ row) {
     const [time, outcome, caller, model, account, session, reason, input, cached, output, cost, first, total] = COLUMNS;
     const prompt = row.input + row.cached_read + row.written;
     const label = row.outcome === "ok" ? String(row.status) : `${row.status} ${plain(row.reason ?? row.outcome)}`;
+    /** A click anywhere on a row opens the session; for the keyboard there is its link. */
+    const open = (/** @type {any} */ event) => {
+        if (!event.target.closest("a") && !getSelection()?.toString()) location.hash = sessionLink(row.session);
+    };
     return h(
         "tr",
-        null,
+        row.session ? { class: "opens", onclick: open } : null,
         cell(time, clock(row.at_unix)),
         cell(outcome, chip(label, outcomeTone(row.outcome), plain(row.outcome))),
         cell(caller, row.caller ?? "–"),

@@ -44,6 +44,8 @@ export function signIn(done) {
             h("code", null, "server.read_token"),
             ").",
         ),
+        // For those who keep passwords: which of them this is.
+        h("input", { type: "text", name: "username", value: "warmkey", autocomplete: "username", hidden: true }),
         h("label", { for: "token" }, "Token"),
         token,
         said,

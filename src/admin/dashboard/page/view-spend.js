@@ -46,7 +46,10 @@ export function view(context) {
     let closed = false;
     let asked = 0;
     const [lines, budgets, said, note] = [h("div"), h("div"), h("div"), h("p", { class: "summary" })];
-    const daily = chart("Cost per day", [{ name: "spent", color: "--cold", fill: "--cold-fill" }], usd, { days: true });
+    const daily = chart("Cost per day", [{ name: "spent", color: "--cold", fill: "--cold-fill" }], usd, {
+        days: true,
+        heading: "h2",
+    });
     const figures = h("p", { class: "totals" });
 
     async function load() {
@@ -187,7 +190,7 @@ function byDay(/** @type {any[]} */ lines) {
     if (all.length === 0) return columns;
     for (let day = all[0]; day <= all[all.length - 1]; day += DAY_S) {
         columns[0].push(day);
-        columns[1].push(days.get(day) ?? 0);
+        columns[1].push(days.get(day) || null);
     }
     return columns;
 }
@@ -200,7 +203,7 @@ function budgetTable(/** @type {any[]} */ rows) {
         );
     const [whose, budget, used, resets] = BUDGETS;
     return table(
-        "Budgets",
+        "How far budgets are used",
         BUDGETS,
         rows.map((row) => {
             const share = row.limit > 0 ? row.used / row.limit : 0;

@@ -40,7 +40,18 @@ pub(super) fn view(live: &Live) -> Configuration {
     }
 }
 
-/// The rows by what they belong to, in the order of its first one.
+/// Sections in the manual's order; any other stands between those that there are once and the lists.
+const FIRST: &[&str] = &["server", "routing", "metering", "trace", "ledger", "state", "alerts"];
+const LAST: &[&str] =
+    &["organisation", "team", "session", "tag", "caller", "provider", "endpoint", "model", "sim"];
+
+fn rank(title: &str) -> usize {
+    let kind = title.split([' ', '[']).next().unwrap_or(title);
+    let last = || LAST.iter().position(|known| *known == kind).map(|at| FIRST.len() + 1 + at);
+    FIRST.iter().position(|known| *known == kind).or_else(last).unwrap_or(FIRST.len())
+}
+
+/// The rows by what they belong to.
 fn sections(settings: &[Setting]) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -58,6 +69,7 @@ fn sections(settings: &[Setting]) -> Vec<Section> {
             section.rows.push(row);
         }
     }
+    sections.sort_by_key(|section| rank(&section.title));
     sections
 }
 
@@ -74,9 +86,11 @@ mod tests {
             pending: pending.map(str::to_owned),
         };
         let settings = [
-            setting("server", "server.threads", Some("2")),
             setting("provider a", "provider.http", None),
+            setting("server", "server.threads", Some("2")),
+            setting("caller[2]", "caller.weight", None),
             setting("server", "server.drain", None),
+            setting("otherwise", "otherwise.new", None),
         ];
         let row = |knob: &str, value: &str| Row { knob: knob.to_owned(), value: value.to_owned() };
         let expected = [
@@ -87,6 +101,8 @@ mod tests {
                     row("server.drain", "1"),
                 ],
             },
+            Section { title: "otherwise".to_owned(), rows: vec![row("otherwise.new", "1")] },
+            Section { title: "caller[2]".to_owned(), rows: vec![row("caller.weight", "1")] },
             Section { title: "provider a".to_owned(), rows: vec![row("provider.http", "1")] },
         ];
         assert_eq!(sections(&settings), expected);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Body, Fault, Params, json, ledger};
+use super::{Body, Fault, Query, json, ledger};
 use crate::{
     clock::{self, Moment, UnixTime},
     live::Live,
@@ -33,17 +33,15 @@ struct History {
 }
 
 pub(super) async fn answer(live: &Arc<Live>, query: &str, now: Moment) -> Body {
-    let hours = Params::read(query, &["hours"])?.whole("hours", 1..=720)?;
+    let hours = Query::read(query, &["hours"])?.whole("hours", 1..=720)?;
     let Some(hours) = hours else {
         return Err(Fault::bad("`history` takes `minutes` from 1 to 15, or `hours` from 1 to 720"));
     };
-    let there = Arc::clone(live);
-    let find = async move {
+    let find = async {
         let (first, count, step) = grid(hours, clock::unix_now());
         let last = first + count * step;
         let between = (at(first), at(last));
-        let steps =
-            ledger::ask(&there, move |file| file.timeline(between, Duration::from_secs(step))).await?;
+        let steps = ledger::ask(live, move |file| file.timeline(between, Duration::from_secs(step))).await?;
         json(&History::of(first, count, step, &steps))
     };
     live.asked.once(&format!("history {hours}"), now, find).await.map(|body| body.to_vec())

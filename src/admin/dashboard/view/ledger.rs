@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Fault;
 use crate::{
-    live::Live,
+    live::{Live, Work},
     store::ledger::{Interrupter, LedgerFault, LedgerFile},
 };
 
@@ -30,6 +30,7 @@ pub(super) async fn ask<T: Send + 'static>(
     question: impl FnOnce(&LedgerFile) -> Result<T, LedgerFault> + Send + 'static,
 ) -> Result<T, Fault> {
     let file = live.ledger.as_ref().ok_or_else(Fault::no_ledger)?.file().to_owned();
+    let _turn = live.asked.turn(Work::Disk).await;
     let (tell, told) = oneshot::channel();
     let work = tokio::task::spawn_blocking(move || {
         let file = LedgerFile::open(&file)?;

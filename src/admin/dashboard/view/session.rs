@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Body, Fault, json, ledger, sessions::Row};
+use super::{Body, Fault, aside, json, ledger, sessions::Row};
 use crate::{
     clock::{self, Moment, UnixTime},
     live::{DecisionView, Live},
@@ -63,23 +63,19 @@ pub(super) async fn answer(live: &Arc<Live>, id: &str, now: Moment) -> Body {
             "a session's id is the 16 hexadecimal digits that the list, logs and /status show",
         ));
     };
-    let there = Arc::clone(live);
-    let find = async move {
-        let seeker = Arc::clone(&there);
-        let family = tokio::task::spawn_blocking(move || {
-            let snapshot = seeker.snapshot.load();
-            snapshot.policy.sessions().family(id, CHILDREN, now)
-        });
-        let family = family.await.map_err(|_| Fault::internal())?;
+    let find = async {
+        let family =
+            aside(live, move |live| live.snapshot.load().policy.sessions().family(id, CHILDREN, now));
+        let family = family.await?;
         let idle = family.as_ref().map(|family| family.session.idle_seconds);
-        let turns = if there.ledger.is_some() {
+        let turns = if live.ledger.is_some() {
             let until = until(idle, clock::unix_now());
-            ledger::ask(&there, move |file| file.turns(id, until, TURNS)).await?
+            ledger::ask(live, move |file| file.turns(id, until, TURNS)).await?
         } else {
             Vec::new()
         };
-        let forensics = there.forensics.of_session(id, now);
-        let decisions = there.decisions.of_session(id);
+        let forensics = live.forensics.of_session(id, now);
+        let decisions = live.decisions.of_session(id);
         if family.is_none() && forensics.is_none() && decisions.is_empty() && turns.is_empty() {
             return Err(Fault::missing("nothing is known of this session (any more)"));
         }
