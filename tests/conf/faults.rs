@@ -851,19 +851,19 @@ fn a_collector_is_a_url_and_its_headers_are_secrets() {
              headers = [{{ name = \"a b\", value = \"x\" }}, {{ name = \"Host\", value = {{ env = \"SPACED\" }} }}, {{ name = \"x\" }}, {{ name = \"y\", value = {{ env = \"EMPTY\" }} }}]\n"
         )),
         [
-            "w.toml:11: `otlp.endpoint`: not the URL of a collector; write `http://HOST:4318` or `https://HOST/...`; user, password and query belong in `headers`",
-            "w.toml:12: `otlp.sample`: `2` is out of range; write a number from 0 to 1",
-            "w.toml:13: `otlp.timeout`: `1m` is out of range; write a time from 100ms to 10s, such as `5s`",
-            "w.toml:14: `otlp.headers[1].name`: `a b` is not a header's name; write it as in `authorization`",
-            "w.toml:14: `otlp.headers[2].name`: `host` is the gateway's to set; remove it",
-            "w.toml:14: `otlp.headers[3].value`: missing; write where the value is kept, such as `{ env = \"NAME\" }`",
-            "w.toml:14: `otlp.headers[4].value`: environment variable `EMPTY` is not what a header can carry; put its value there, in one line of ASCII",
+            "w.toml:12: `otlp.endpoint`: not the URL of a collector; write `http://HOST:4318` or `https://HOST/...`; user, password and query belong in `headers`",
+            "w.toml:13: `otlp.sample`: `2` is out of range; write a number from 0 to 1",
+            "w.toml:14: `otlp.timeout`: `1m` is out of range; write a time from 100ms to 10s, such as `5s`",
+            "w.toml:15: `otlp.headers[1].name`: `a b` is not a header's name; write it as in `authorization`",
+            "w.toml:15: `otlp.headers[2].name`: `host` is the gateway's to set; remove it",
+            "w.toml:15: `otlp.headers[3].value`: missing; write where the value is kept, such as `{ env = \"NAME\" }`",
+            "w.toml:15: `otlp.headers[4].value`: environment variable `EMPTY` is not what a header can carry; put its value there, in one line of ASCII",
         ]
     );
     assert_eq!(
         told(&format!("{BASE}[otlp]\nsample = 0.5\n")),
         [
-            "w.toml:10: `otlp.endpoint`: missing; write where the collector listens, such as `http://127.0.0.1:4318`, or remove the section"
+            "w.toml:11: `otlp.endpoint`: missing; write where the collector listens, such as `http://127.0.0.1:4318`, or remove the section"
         ]
     );
 }
