@@ -2,7 +2,7 @@
 
 use super::{
     Case, FEW, Found, Kind,
-    words::{OFTEN, PROBED, count, lead, percent, tokens},
+    words::{OFTEN, PROBED, count, lead, tokens},
 };
 use crate::{
     gauge::{share, tally::evidence::Count},
