@@ -43,17 +43,10 @@ pub(super) struct Common {
     pub(super) cap: Arc<Cap>,
     pub(super) start: Moment,
     pub(super) seen: mpsc::Sender<Observation>,
-    /// What agents, and sub-agents, begin with.
-    pub(super) openings: [Opened; 2],
-}
-
-/// What was learned of an opening; 0 until somebody was answered.
-#[derive(Default)]
-pub(super) struct Opened {
-    /// Its tokens, about.
-    tokens: AtomicU64,
-    /// Tokens of a whole first prompt, which are more than the opening's.
-    prompt: AtomicU64,
+    /// Tokens of what agents, and sub-agents, begin with, about; 0 until one was answered.
+    pub(super) openings: [AtomicU64; 2],
+    /// Tokens of 1,024 bytes of a first prompt, at the most; 0 until one was answered.
+    pub(super) density: AtomicU64,
 }
 
 /// How a request went.
@@ -182,7 +175,7 @@ impl Conversation {
     /// One request, tried again as SDKs do. Every try is an observation.
     pub(super) async fn request(&mut self) -> Went {
         let body = self.dialog.body();
-        let known = self.known();
+        let known = self.known(body.len());
         let headers = self.headers();
         let mut went = Went::Wrong;
         for retry in 0..=RETRIES {
@@ -218,7 +211,7 @@ impl Conversation {
         let well = heard.fault.is_none();
         if well {
             let tokens = heard.usage.map_or(0, |usage| usage.total_input());
-            self.learn_opening(tokens, bytes);
+            self.learn(tokens, bytes);
             self.before = Some(Before { tokens, bytes, ended: clock::now() });
             if self.opening != Opening::Probe {
                 self.dialog.hear(heard.said);
@@ -259,19 +252,23 @@ impl Conversation {
         let known = match self.before {
             Some(before) if before.tokens > 0 => before.tokens,
             Some(before) => before.bytes as u64 / 4,
-            None => self.opened().map_or(0, |opened| opened.tokens.load(Ordering::Relaxed)),
+            None => self.opening_tokens().map_or(0, |opening| opening.load(Ordering::Relaxed)),
         };
         known.min(all)
     }
 
-    /// A prompt that the next one begins with: at most so many tokens for its first so many bytes.
-    fn known(&self) -> Option<(u64, usize)> {
-        let own = self.before.map(|before| (before.tokens, before.bytes));
-        let others = || Some((self.opened()?.prompt.load(Ordering::Relaxed), self.opening.bytes()));
-        own.or_else(others).filter(|(tokens, _)| *tokens > 0)
+    /// How many tokens so many bytes of the next prompt are at the most, as far as that was learned. A first
+    /// prompt holds nothing but our own words, which are those of every other one: twice what those came to
+    /// leaves room for chance and for another tokenizer.
+    fn known(&self, bytes: usize) -> Option<(u64, usize)> {
+        if let Some(before) = self.before {
+            return (before.tokens > 0).then_some((before.tokens, before.bytes));
+        }
+        let density = self.common.density.load(Ordering::Relaxed);
+        (density > 0).then(|| (density.saturating_mul(2 * bytes as u64) / 1_024, bytes))
     }
 
-    fn opened(&self) -> Option<&Opened> {
+    fn opening_tokens(&self) -> Option<&AtomicU64> {
         match self.opening {
             Opening::Agent => self.common.openings.first(),
             Opening::Helper => self.common.openings.last(),
@@ -279,14 +276,15 @@ impl Conversation {
         }
     }
 
-    fn learn_opening(&self, tokens: u64, bytes: usize) {
-        if let Some(opened) = self.opened()
-            && self.before.is_none()
-            && bytes > 0
-        {
-            let part = u128::from(tokens) * self.opening.bytes() as u128 / bytes as u128;
-            opened.tokens.store(u64::try_from(part).unwrap_or(tokens), Ordering::Relaxed);
-            opened.prompt.fetch_max(tokens, Ordering::Relaxed);
+    fn learn(&self, tokens: u64, bytes: usize) {
+        if self.before.is_some() || tokens == 0 || bytes == 0 {
+            return;
+        }
+        let of =
+            |part: usize| u64::try_from(u128::from(tokens) * part as u128 / bytes as u128).unwrap_or(tokens);
+        self.common.density.fetch_max(of(1_024) + 1, Ordering::Relaxed);
+        if let Some(opening) = self.opening_tokens() {
+            opening.store(of(self.opening.bytes()), Ordering::Relaxed);
         }
     }
 

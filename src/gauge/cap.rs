@@ -1,8 +1,9 @@
 //! The most that may be spent at one endpoint.
 //!
 //! A request reserves the most that it can cost before it is sent and is settled to what was reported.
-//! Invariant: what was spent and what is reserved never come to more than the cap, as long as nobody
-//! charges more than a prompt's bytes (no tokenizer makes more tokens than bytes) and `max_tokens`.
+//! Invariant: what was spent and what is reserved never come to more than the cap, as long as an endpoint
+//! reports what it charges and keeps to `max_tokens`. A prompt's bound is its bytes (no tokenizer makes more
+//! tokens than bytes) until usage was reported of what it begins with.
 
 use std::sync::Arc;
 

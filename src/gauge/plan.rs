@@ -13,6 +13,10 @@ const HELPED: usize = 3;
 /// Agents start within this span, once the first of them was answered.
 const STARTS: f64 = 20.0;
 
+/// What an agent is told first, its project and its task, in bytes: at least so much that with the opening
+/// it is more than any provider's least prefix (4,096 tokens of six bytes).
+const FIRST: f64 = 14_000.0;
+
 /// How large a fleet is.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Shape {
@@ -82,6 +86,9 @@ impl Plan {
             let mut chance = Rng::with_seed(shape.seed.wrapping_add(number as u64));
             let starts = if number == 0 { 0.0 } else { chance.f64() * STARTS };
             let mut turns: Vec<Turn> = (0..shape.turns).map(|_| turn(&mut chance, shape.pace)).collect();
+            if let Some(first) = turns.first_mut() {
+                first.bytes = whole(log_normal(&mut chance, 17_000.0, 0.3, FIRST, 40_000.0));
+            }
             if number % HELPED == 1
                 && let Some(turn) = turns.get_mut(shape.turns / 2)
             {
@@ -161,6 +168,9 @@ mod tests {
         let mean = rounds.iter().map(|round| round.bytes).sum::<usize>() / rounds.len();
         assert!((3_000..6_000).contains(&mean), "{mean}");
         assert!(rounds.iter().all(|round| round.gap.as_secs_f64() <= 10.0));
+        assert!(
+            plan.agents.iter().all(|agent| agent.turns[0].bytes >= 14_000 && agent.turns[1].bytes <= 4_000)
+        );
         assert_eq!(turns.iter().filter(|turn| !turn.helper.is_empty()).count(), 100);
     }
 

@@ -1,6 +1,9 @@
 //! A whole run against one endpoint: the check, the probe, the fleet.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -220,6 +223,7 @@ impl Run {
             start: clock::now(),
             seen,
             openings: Default::default(),
+            density: AtomicU64::new(0),
         })
     }
 

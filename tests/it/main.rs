@@ -24,6 +24,7 @@ mod explain;
 mod faults;
 mod fleet;
 mod forensics;
+mod gauge;
 mod gauge_logs;
 mod keys;
 mod ledger;

@@ -37,13 +37,19 @@ Keys are read from the environment and never printed: from the variable that an 
 (`NAME=URL`), or that --key-env names; else from ANTHROPIC_API_KEY at api.anthropic.com, from OPENAI_API_KEY at \
 api.openai.com, and from WARMKEY_TOKEN anywhere else. A provider's key goes to no other host unless it is named.
 
+What is sent: per agent a system prompt and tools that the fleet shares (3,000 tokens), a context of its own (4,000), \
+then turns and tool results, some hundred to some thousand tokens each, with cache_control marks as Claude Code sets \
+them. Sessions are named by the headers of each dialect's usual client, and by prompt_cache_key. The first agent is \
+answered once before the others start. 429s, 5xx and broken connections are tried again twice, as SDKs do; each try \
+counts.
+
 Endpoints are measured one after the other, each with the same plan. A nonce in front of every prompt keeps them \
 from warming each other's caches, and each run from finding the last one's. --pace 1 takes minutes and shows whether \
 caches live as long as people pause; --pace 0 takes seconds, hits limits sooner, and says nothing about lifetimes.
 
-Before every request the most that it can cost is set aside (a token a byte at the dearest rate, and all of \
---max-tokens), and settled to what was reported: --spend is not exceeded, and is all charged where usage is not \
-reported.
+Before every request the most that it can cost is set aside: what was not sent before at a token a byte, all at the \
+dearest rate, and all of --max-tokens. It is settled to what was reported, and charged as set aside where nothing is. \
+So --spend is not exceeded, and some of it may be left over.
 
 --json prints one object a line for each endpoint, with hit_rate, hit_rate_by_turn, cost_per_1k_turns, turns, errors, \
 status_429, ttft_p50_s, diagnosis [{kind, sentence}] and more. Ctrl-C ends the run and gives the report so far; twice \
