@@ -27,6 +27,7 @@ mod faults;
 mod fleet;
 mod forensics;
 mod gauge;
+mod gauge_logs;
 mod keys;
 mod ledger;
 mod limits;

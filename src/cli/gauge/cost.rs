@@ -26,8 +26,8 @@ pub(super) fn tariff(like: Option<&str>, model: &str, prices: &Arc<PriceList>) -
 /// What is going to be sent.
 pub(super) fn words(estimate: &Estimate) -> String {
     format!(
-        "this sends about {} requests with {} tokens of prompts to each endpoint: about ${} at list prices when nothing \
-         is cached, a fraction of that when everything is",
+        "this sends about {} requests with {} tokens of prompts to each endpoint: at most about ${} at list prices, when \
+         nothing is cached and all of it counts at the dearest rate; a fraction of that when it is",
         estimate.requests,
         rounded(estimate.input),
         cents(estimate.most)
@@ -55,7 +55,8 @@ pub(super) fn ask(estimate: &Estimate) -> anyhow::Result<NanoUsd> {
 
 /// Rounded up, so that it is not less than it says.
 fn cents(money: NanoUsd) -> String {
-    NanoUsd(money.0.div_ceil(10_000_000).saturating_mul(10_000_000)).dollars()
+    let cents = money.0.div_ceil(10_000_000);
+    format!("{}.{:02}", cents / 100, cents % 100)
 }
 
 fn rounded(tokens: u64) -> String {

@@ -33,8 +33,8 @@ What is understood, told by what stands in a file and not by its name; gzip is u
   traces          warmkey's `[trace] file`: no usage is in them, so they say what a cache could have read
   receipts        warmkey ledger export --format jsonl
 
-Of a folder all *.jsonl and *.ndjson are read, also packed (.gz) or rotated (.1), subfolders included, in the order of \
-their first lines' times. Lines that cannot be read are counted and left out; so are lines over 64 MiB. Nothing is kept \
+Of a folder all *.jsonl and *.ndjson are read, also packed (.gz) or rotated (.1), subfolders included, in the order \
+of their first lines' times. Lines that cannot be read are counted and left out; so are lines over 64 MiB. Nothing is kept \
 of prompts but hashes, nothing is sent anywhere, and memory does not grow with the files.
 
 Each path is a report of its own; the first is what the others are compared with. Exit status: 0; 1 under \

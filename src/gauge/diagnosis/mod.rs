@@ -4,7 +4,8 @@
 //! input tokens, or of all requests, that it cost. A rule claims no more than its evidence bears; where two
 //! causes look alike from outside it says so.
 
-mod cache;
+mod prompts;
+mod route;
 mod service;
 mod words;
 
@@ -88,15 +89,15 @@ const RULES: [Rule; 12] = [
     service::errors,
     service::throttled,
     service::usage_not_reported,
-    cache::several_accounts,
-    cache::prefix_changed_on_the_way,
-    cache::prefix_changes,
-    cache::marks,
-    cache::prompts_too_short,
-    cache::gaps_outlive_cache,
-    cache::history_cut,
-    cache::nothing_read,
-    cache::unexplained,
+    route::several_accounts,
+    route::prefix_changed_on_the_way,
+    prompts::prefix_changes,
+    prompts::marks,
+    prompts::prompts_too_short,
+    prompts::gaps_outlive_cache,
+    prompts::history_cut,
+    route::nothing_read,
+    route::unexplained,
 ];
 
 /// What is wrong, the most costly first; never empty.

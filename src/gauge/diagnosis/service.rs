@@ -46,12 +46,11 @@ pub(super) fn usage_not_reported(case: &Case<'_>) -> Option<Found> {
     let evidence = case.evidence;
     let without = evidence.turns.saturating_sub(evidence.with_usage);
     let weight = share(without, evidence.turns).filter(|weight| *weight > 0.0)?;
-    let part = if evidence.with_usage == 0 {
-        "no answer".to_owned()
+    let said = if evidence.with_usage == 0 {
+        "no answer says what it used".to_owned()
     } else {
-        format!("{} of {} answers do not", count(without), count(evidence.turns))
+        format!("{} of {} answers do not say what they used", count(without), count(evidence.turns))
     };
-    let said = if evidence.with_usage == 0 { format!("{part} says") } else { format!("{part} say") };
     let remedy = match case.via {
         Via::Driven => {
             "A gateway has dropped it, or has not asked for it: streams of OpenAI Chat report it with \
@@ -70,7 +69,7 @@ pub(super) fn usage_not_reported(case: &Case<'_>) -> Option<Found> {
         )
     });
     let sentence = format!(
-        "Usage is not reported: {said} what it used, so that nothing can be said of their caching or cost. \
+        "Usage is not reported: {said}, so that nothing can be said of their caching or cost. \
          {remedy}.{possible}"
     );
     Some(Found { kind: Kind::UsageNotReported, weight, sentence })

@@ -3,6 +3,10 @@
 use super::{Case, FEW, Found, Kind};
 use crate::gauge::{Via, share};
 
+/// One in so many turns is seldom: a gateway that steps aside for a limit, not one that spreads its load.
+pub(super) const OFTEN: u64 = 20;
+/// So many identical prompts say something.
+pub(super) const PROBED: u64 = 4;
 /// Less of a prompt that was sent before, and there is no cache to speak of.
 const LITTLE: f64 = 0.2;
 /// What may be read and is not: so much of it needs an explanation.

@@ -20,7 +20,8 @@ const STYLE: &str = "\
 --c0:#fb923c;--c1:#7aa2ff;--c2:#4ade80;--c3:#c39bfb;--c4:#4fc3dc;--c5:#eac54f}}\
 *{box-sizing:border-box}body{margin:0 auto;max-width:62rem;padding:2rem 1.25rem 4rem;background:var(--bg);\
 color:var(--ink);font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}\
-h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.5rem 0 .5rem}h3{font-size:1rem;margin:1.5rem 0 .25rem}\
+h1{font-size:1.6rem;margin:0 0 .25rem}\
+h2{font-size:1.15rem;margin:2.5rem 0 .5rem}h3{font-size:1rem;margin:1.5rem 0 .25rem}\
 p{margin:.25rem 0}.soft{color:var(--soft)}ul{padding-left:1.2rem;margin:.25rem 0}li{margin:.35rem 0}\
 .kind{font:.8rem ui-monospace,monospace;color:var(--soft);margin-right:.5em}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}\
@@ -45,7 +46,8 @@ pub fn html(reports: &[Report]) -> String {
     page.push_str("<header><h1>How warm is the cache?</h1>\n");
     page.push_str(
         "<p class=\"soft\">Tokens are as the providers reported them, dollars at list prices. \
-         \u{201c}If warm\u{201d} is what the same requests would have cost with a cache that keeps everything.</p></header>\n<main>\n",
+         \u{201c}If warm\u{201d} is what the same requests would have cost with a cache that keeps \
+         everything.</p></header>\n<main>\n",
     );
     page.push_str(&legend(reports));
     page.push_str("<h2>At a glance</h2>\n");
@@ -72,7 +74,8 @@ fn colours() -> String {
     (0..COLOURS).fold(String::new(), |mut text, n| {
         let _ = write!(
             text,
-            ".f{n}{{fill:var(--c{n})}}.s{n}{{stroke:var(--c{n});fill:none;stroke-width:2.5}}.b{n}{{background:var(--c{n})}}"
+            ".f{n}{{fill:var(--c{n})}}.s{n}{{stroke:var(--c{n});fill:none;stroke-width:2.5}}\
+             .b{n}{{background:var(--c{n})}}"
         );
         text
     })

@@ -108,8 +108,8 @@ pub(in crate::gauge) struct Evidence {
     pub(in crate::gauge) accounts: usize,
     /// Turns whose request's body was looked at.
     pub(in crate::gauge) bodies: u64,
-    /// Turns of prompts that are long enough for any cache, at providers that have to be asked, of which nothing was written or read, by
-    /// whether they asked for it: yes, no, not known.
+    /// Turns of prompts that are long enough for any cache, at providers that have to be asked, of which nothing
+    /// was written or read, by whether they asked: yes, no, not known.
     pub(in crate::gauge) uncached: [Count; 3],
     /// Follow-up turns at providers that cache without being asked, of which nothing was read.
     pub(in crate::gauge) unread: Count,

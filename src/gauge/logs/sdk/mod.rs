@@ -1,16 +1,24 @@
 //! Request logs of SDKs and gateways, as JSON lines: an object with a request's body and its answer.
 //!
-//! | what | under the first of these names |
-//! |---|---|
-//! | body | the line itself, where it has `messages`; `request`, `body`, `request_body`, `kwargs`, `input`, `params`, `payload`, `json`, or one of these within the first |
-//! | answer | `response`, `output`, `completion`, `response_body`, `result`, `answer`, or `body`, `json`, `data` within it; an object, the events of a stream as a text, or a list of chunks |
-//! | usage | in the answer, else `usage` of the line |
-//! | status | `status_code`, `statusCode`, `http_status`, `status`, of the line or the answer; `error`, `exception` |
-//! | when | `startTime`, `start_time`, `timestamp`, `time`, `@timestamp`, `created_at`, ...; RFC 3339 or a number since 1970 |
-//! | how long | `endTime`, `end_time`, `completed_at`, or `duration_ms`, `latency_ms`, `response_time_ms`, `duration`, `elapsed` (seconds); `ttft_ms`, `ttft`, `completionStartTime` |
-//! | conversation | `session_id`, `sessionId`, `session`, `conversation_id`, `thread_id`, ..., of the line, its `metadata` or the body's; session headers under `headers` or `request_headers`; else it is told by the prompts |
-//! | agent | `agent_id`, `agentId`, `agent` |
-//! | account | `anthropic-organization-id` or `openai-organization` under `response_headers`, or `headers` of the answer; `model_id`, `deployment`, `account` |
+//! What is looked for, under the first of these names:
+//!
+//! - the body: the line itself, where it has `messages`; `request`, `body`, `request_body`, `kwargs`, `input`,
+//!   `params`, `payload`, `json`, or one of these within the first;
+//! - the answer: `response`, `output`, `completion`, `response_body`, `result`, `answer`, or `body`, `json`, `data`
+//!   within it; an object, the events of a stream as a text, or a list of chunks;
+//! - its usage: in the answer, else `usage` of the line;
+//! - its status: `status_code`, `statusCode`, `http_status`, `status`, of the line or the answer; `error`,
+//!   `exception`;
+//! - when: `startTime`, `start_time`, `timestamp`, `time`, `@timestamp`, `created_at`, and more in
+//!   [`TIMES`](super::files::TIMES); RFC 3339 or a number since 1970;
+//! - how long: `endTime`, `end_time`, `completed_at`; milliseconds in `duration_ms`, `latency_ms`,
+//!   `response_time_ms`; seconds in `duration`, `latency`, `response_time`, `elapsed`; to the first token: `ttft_ms`,
+//!   `ttft` (seconds), `completionStartTime`;
+//! - the conversation: `session_id`, `sessionId`, `session`, `conversation_id`, `thread_id`, and more in
+//!   [`shape`], of the line, its `metadata` or the body's; session headers under `headers` or `request_headers`; else
+//!   it is told by the prompts; the agent within it: `agent_id`, `agentId`, `agent`;
+//! - the account: `anthropic-organization-id`, `openai-organization` and the like under `response_headers` or the
+//!   answer's `headers`; `model_id`, `deployment`, `account`.
 //!
 //! A body may also be a text that holds JSON. Its dialect is told by `url` or `path`, by the answer, else by what
 //! stands in it. With bodies it can be said where prompts change, and whether they ask for caching.

@@ -103,22 +103,22 @@ fn is_body(members: &Members<'_>) -> bool {
 fn body<'a>(line: &Members<'a>) -> Option<Cow<'a, str>> {
     let own = |line: &Members<'a>| BODIES.iter().find_map(|name| as_body(line.raw(name)?));
     if line.has("messages") {
-        return as_line(line);
+        return Some(as_line(line));
     }
     let found = own(line).or_else(|| {
         let within = BODIES.iter().filter_map(|name| line.object(name));
         within.filter(|within| !is_body(within)).find_map(|within| own(&within))
     });
-    found.or_else(|| if is_body(line) { as_line(line) } else { None })
+    found.or_else(|| is_body(line).then(|| as_line(line)))
 }
 
 /// The line is the body, with more beside it. What of it is the prompt, and nothing else, is written anew: a
 /// scan is strict about members that it knows.
-fn as_line<'a>(line: &Members<'a>) -> Option<Cow<'a, str>> {
+fn as_line<'a>(line: &Members<'_>) -> Cow<'a, str> {
     let known = ["model", "system", "tools", "messages", "input", "instructions", "thinking", "tool_choice"];
     let members: Vec<String> =
         known.iter().filter_map(|name| Some(format!("\"{name}\":{}", line.raw(name)?))).collect();
-    Some(Cow::Owned(format!("{{{}}}", members.join(","))))
+    Cow::Owned(format!("{{{}}}", members.join(",")))
 }
 
 fn as_body(raw: &str) -> Option<Cow<'_, str>> {
