@@ -9,7 +9,7 @@ pub(super) fn value(query: &str, name: &str) -> Option<String> {
     decoded(raw).filter(|text| !text.is_empty())
 }
 
-/// A name or value of a query as it was meant; `None` where that is no text.
+/// Percent-decoded; a plus is a space. `None`: it is no text.
 pub(in crate::admin) fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -17,11 +17,12 @@ impl Query {
         let mut members = BTreeMap::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let wanted =
-                decoded(name).ok_or("the query holds something that is not percent-encoded text")?;
+            let wanted = decoded(name).ok_or("the query holds something that is not percent-encoded text")?;
             let Some(&name) = known.iter().find(|known| **known == wanted) else {
-                let known = known.join("`, `");
-                return Err(format!("no such member of the query; known here: `{known}`"));
+                return Err(match known {
+                    [] => "nothing is asked behind a `?` here".to_owned(),
+                    known => format!("no such member of the query; known here: {}", listed(known)),
+                });
             };
             let value = decoded(value).ok_or_else(|| format!("`{name}` is not percent-encoded text"))?;
             if !value.is_empty() && members.insert(name, value).is_some() {
@@ -47,6 +48,38 @@ impl Query {
         let (least, most) = (range.start(), range.end());
         number.map(Some).ok_or_else(|| format!("`{name}` takes a whole number from {least} to {most}"))
     }
+
+    /// Seconds since 1970, with fractions.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is allowed.
+    pub(super) fn seconds(&self, name: &str) -> Result<Option<f64>, String> {
+        /// The year 9999.
+        const MOST: f64 = 253_402_300_799.0;
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=MOST).contains(seconds));
+        seconds.map(Some).ok_or_else(|| format!("`{name}` takes seconds since 1970, such as `1795262400`"))
+    }
+
+    /// One of several words.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is allowed.
+    pub(super) fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, String> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        found.map(Some).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("`{name}` is one of {}", listed(&words))
+        })
+    }
+}
+
+/// Words as a person reads them.
+fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -69,6 +102,19 @@ mod tests {
         for bad in ["limit=-1", "limit=x", "limit=1.5", "limit=99999999999999999999"] {
             assert!(Query::read(bad, KNOWN).unwrap().whole("limit", 1..=20).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn words_and_times_are_within_what_is_allowed() {
+        let query = Query::read("q=day&limit=1795262400.5", KNOWN).unwrap();
+        assert_eq!(query.word("q", &[("day", 1), ("key", 2)]), Ok(Some(1)));
+        assert_eq!(query.word("q", &[("key", 2), ("tag", 3)]).unwrap_err(), "`q` is one of `key`, `tag`");
+        assert_eq!(query.seconds("limit"), Ok(Some(1_795_262_400.5)));
+        for bad in ["limit=NaN", "limit=inf", "limit=-1", "limit=1e99", "limit=today"] {
+            assert!(Query::read(bad, KNOWN).unwrap().seconds("limit").is_err(), "{bad}");
+        }
+        let none = Query::read("x=%3Cscript%3E", &[]).err().unwrap();
+        assert_eq!(none, "nothing is asked behind a `?` here");
     }
 
     proptest::proptest! {

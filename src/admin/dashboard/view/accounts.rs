@@ -10,7 +10,7 @@ use crate::{
 
 /// Everything that is sent to, at one look. Also a frame of the live stream.
 #[derive(Serialize)]
-pub(in crate::admin) struct Accounts {
+pub(in super::super) struct Accounts {
     at_unix: f64,
     domains: Vec<DomainView>,
     endpoints: Vec<Account>,
@@ -27,7 +27,7 @@ struct Account {
 }
 
 /// How all accounts are.
-pub(in crate::admin) fn frame(live: &Live, now: Moment) -> Accounts {
+pub(in super::super) fn frame(live: &Live, now: Moment) -> Accounts {
     let snapshot = live.snapshot.load();
     let mut troubles = live.troubles.views();
     let endpoints = snapshot.pool.endpoints().iter().map(|endpoint| Account {

@@ -13,6 +13,13 @@ pub(super) struct Fault {
     message: String,
 }
 
+/// What is wrong with a query.
+impl From<String> for Fault {
+    fn from(message: String) -> Self {
+        Self::bad(message)
+    }
+}
+
 impl Fault {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }

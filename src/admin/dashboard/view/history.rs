@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Body, Fault, Params, json, ledger};
+use super::{Body, Fault, Query, json, ledger};
 use crate::{
     clock::{self, Moment, UnixTime},
     live::Live,
@@ -33,7 +33,7 @@ struct History {
 }
 
 pub(super) async fn answer(live: &Arc<Live>, query: &str, now: Moment) -> Body {
-    let hours = Params::read(query, &["hours"])?.whole("hours", 1..=720)?;
+    let hours = Query::read(query, &["hours"])?.whole("hours", 1..=720)?;
     let Some(hours) = hours else {
         return Err(Fault::bad("`history` takes `minutes` from 1 to 15, or `hours` from 1 to 720"));
     };

@@ -8,14 +8,13 @@
 //!
 //! Invariant: names that callers made up are JSON strings and nothing else; no secret is read.
 
-pub(in crate::admin) mod accounts;
+pub(super) mod accounts;
 mod breaks;
 mod budgets;
 mod configuration;
 mod fault;
 mod history;
 mod ledger;
-mod params;
 mod session;
 mod sessions;
 mod spend;
@@ -25,22 +24,22 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 
-use self::{fault::Fault, params::Params};
-use super::super::{Answer, JSON};
+use self::fault::Fault;
+use super::{
+    super::{Answer, JSON},
+    query::Query,
+};
 use crate::{
     clock::Moment,
     live::{Live, Work},
 };
 
-/// Where all of it stands.
-const UNDER: &str = "/dashboard/api/";
-
 /// A body of JSON.
 type Body = Result<Vec<u8>, Fault>;
 
-/// Answers a `GET` of somebody who may look.
-pub(in crate::admin) async fn answer(live: &Arc<Live>, path: &str, query: &str, now: Moment) -> Answer {
-    match body(live, path.strip_prefix(UNDER).unwrap_or(path), query, now).await {
+/// Answers a `GET` of `view` by somebody who may look.
+pub(super) async fn answer(live: &Arc<Live>, view: &str, query: &str, now: Moment) -> Answer {
+    match body(live, view, query, now).await {
         Ok(body) => (StatusCode::OK, JSON, body),
         Err(fault) => fault.answer(),
     }
@@ -49,19 +48,19 @@ pub(in crate::admin) async fn answer(live: &Arc<Live>, path: &str, query: &str, 
 async fn body(live: &Arc<Live>, view: &str, query: &str, now: Moment) -> Body {
     match view {
         "accounts" => {
-            Params::none(query)?;
+            nothing(query)?;
             json(&accounts::frame(live, now))
         }
         "breaks" => {
-            Params::none(query)?;
+            nothing(query)?;
             json(&breaks::view(live))
         }
         "configuration" => {
-            Params::none(query)?;
+            nothing(query)?;
             json(&configuration::view(live))
         }
         "budgets" => {
-            Params::none(query)?;
+            nothing(query)?;
             budgets::answer(live, now).await
         }
         "sessions" => sessions::answer(live, query, now).await,
@@ -69,12 +68,18 @@ async fn body(live: &Arc<Live>, view: &str, query: &str, now: Moment) -> Body {
         "history" => history::answer(live, query, now).await,
         _ => match view.strip_prefix("sessions/") {
             Some(id) => {
-                Params::none(query)?;
+                nothing(query)?;
                 session::answer(live, id, now).await
             }
             None => Err(Fault::path()),
         },
     }
+}
+
+/// A view that is asked nothing.
+fn nothing(query: &str) -> Result<(), Fault> {
+    Query::read(query, &[])?;
+    Ok(())
 }
 
 fn json(value: &impl Serialize) -> Body {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Body, Fault, Params, json, slowly};
+use super::{Body, Fault, Query, json, slowly};
 use crate::{
     clock::Moment,
     live::Live,
@@ -58,7 +58,7 @@ pub(super) async fn answer(live: &Arc<Live>, query: &str, now: Moment) -> Body {
 }
 
 fn read(query: &str) -> Result<Listing, Fault> {
-    let params = Params::read(query, &["sort", "order", "offset", "limit", "q"])?;
+    let params = Query::read(query, &["sort", "order", "offset", "limit", "q"])?;
     let sorts: Vec<_> = SortBy::ALL.iter().map(|sort| (sort.label(), *sort)).collect();
     let search = params.text("q").unwrap_or_default();
     if search.len() > LONGEST {
@@ -101,7 +101,7 @@ mod tests {
             ("limit=201", "from 1 to 200"),
             ("limit=0", "from 1 to 200"),
             ("offset=x", "whole number"),
-            ("page=2", "unknown parameter `page`"),
+            ("page=2", "no such member"),
         ] {
             assert!(read(bad).unwrap_err().message().contains(part), "{bad}");
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Body, Fault, Params, json, ledger};
+use super::{Body, Fault, Query, json, ledger};
 use crate::{
     clock::{self, Moment, UnixTime},
     live::Live,
@@ -75,7 +75,7 @@ pub(super) async fn answer(live: &Arc<Live>, query: &str, now: Moment) -> Body {
 }
 
 fn read(query: &str) -> Result<Question, Fault> {
-    let params = Params::read(query, &["by", "since_unix", "until_unix", "top"])?;
+    let params = Query::read(query, &["by", "since_unix", "until_unix", "top"])?;
     // By session there is the list of sessions.
     let ways: Vec<_> = By::ALL.iter().filter(|by| **by != By::Session).map(|by| (by.label(), *by)).collect();
     Ok(Question {
