@@ -45,20 +45,29 @@ export function turn(
     });
 }
 
-/** A turn with a prompt that is worth caching, and is. */
-export function warmTurn(session, model, turns) {
-    const text = `${session} ${"the quick brown fox ".repeat(1500)}`;
-    const messages = [{ role: "user", content: [{ type: "text", text, cache_control: { type: "ephemeral" } }] }];
-    for (let i = 1; i < turns; i += 1) {
-        messages.push({ role: "assistant", content: `answer ${i}` }, { role: "user", content: `question ${i}` });
+/**
+ * A turn of an agent with a prompt that is worth caching, and is.
+ * `parent` is the session whose sub-agent it is; `clock` is what its system prompt says of the time.
+ */
+export function warmTurn(session, model, turns, { parent = null, clock = "" } = {}) {
+    const marker = { type: "ephemeral" };
+    const system = [
+        { type: "text", text: `${session} ${clock} ${"the quick brown fox ".repeat(1500)}`, cache_control: marker },
+    ];
+    const messages = [];
+    for (let i = 1; i <= turns; i += 1) {
+        if (i > 1) messages.push({ role: "assistant", content: `answer ${i - 1}` });
+        messages.push({ role: "user", content: `question ${i}` });
     }
+    messages.push({ role: "user", content: [{ type: "text", text: messages.pop().content, cache_control: marker }] });
     return post(
         `${process.env.WARMKEY_URL}/v1/messages`,
-        { model, max_tokens: 8, messages },
+        { model, max_tokens: 8, system, messages },
         {
             "x-api-key": process.env.WARMKEY_TOKEN,
             "anthropic-version": "2023-06-01",
-            "x-claude-code-session-id": session,
+            "x-session-id": session,
+            ...(parent ? { "x-parent-session-id": parent } : {}),
         },
     );
 }

@@ -142,6 +142,10 @@ test("wide steps hold what their seconds held, and begun ones are left out", () 
     assert.deepEqual(bins.requests, [5, 5]);
     assert.deepEqual(bins.saved_usd, [14, 19]);
     assert.equal(bins.step_s, 5);
+    const late = { ...seconds(10, 30) };
+    for (const name of Object.keys(late))
+        if (Array.isArray(late[name])) late[name] = late[name].filter((_, i) => i !== 7);
+    assert.deepEqual(binned(late, 5).requests, [5, 4, 5, 5], "a second that was not sampled");
 });
 
 test("an address leads to a view, and a strange one to the first", () => {

@@ -136,7 +136,8 @@ test("names that would be markup are text, wherever they come from", async () =>
     // The gateway lets no such name in, so the wire is where they are put: in place of every name in every answer.
     await page.route("**/dashboard/api/**", async (route) => {
         const answer = await route.fetch();
-        const names = /"(rate_domain|caller|model|provider|name|value|title|knob|why|reason|outcome|organisation)":"[^"]*"/g;
+        const names =
+            /"(rate_domain|caller|model|provider|name|value|title|knob|why|reason|outcome|organisation)":"[^"]*"/g;
         const body = (await answer.text()).replaceAll(names, (_, key) => `"${key}":${JSON.stringify(HOSTILE)}`);
         await route.fulfill({ response: answer, body });
     });

@@ -40,7 +40,7 @@ export async function get(path, query, signal) {
 }
 
 /** An action or a sign-in. */
-export async function post(/** @type {string} */ path, /** @type {any} */ body) {
+export async function post(/** @type {string} */ path, /** @type {any} */ body = undefined) {
     /** @type {Record<string, string>} */
     const headers = { "content-type": "application/json" };
     if (csrf) headers["x-warmkey-csrf"] = csrf;

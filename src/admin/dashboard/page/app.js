@@ -116,6 +116,7 @@ async function navigate(/** @type {boolean} */ byReader) {
         // On a phone the navigation is wider than the screen.
         if (here) link.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
+    /** @type {View | undefined} */
     let view;
     try {
         const module = await LOAD[name]();
@@ -172,7 +173,7 @@ async function start() {
 }
 
 function showTheme() {
-    const dark = globalThis.theme.isDark();
+    const dark = window.theme.isDark();
     text(at("theme"), dark ? "Light" : "Dark");
     set(at("theme"), "aria-label", dark ? "Use light colours" : "Use dark colours");
 }
@@ -192,7 +193,7 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
     event.preventDefault();
     main.focus();
 });
-at("theme").addEventListener("click", () => globalThis.theme.toggle());
+at("theme").addEventListener("click", () => window.theme.toggle());
 document.addEventListener("themechange", showTheme);
 at("sign-out").addEventListener("click", async () => {
     try {

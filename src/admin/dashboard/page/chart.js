@@ -64,7 +64,7 @@ export function chart(title, lines, format, options = {}) {
         plot?.destroy();
         plot = null;
         if (canvas.clientWidth === 0) return;
-        plot = new globalThis.uPlot(
+        plot = new window.uPlot(
             settings(canvas.clientWidth, lines, format, options, say),
             drawn(given, options.stacked),
             canvas,
@@ -109,7 +109,7 @@ function drawn(/** @type {any[][]} */ columns, /** @type {boolean | undefined} *
 
 /** @param {number} width @param {Line[]} lines @param {any} format @param {any} options @param {any} say */
 function settings(width, lines, format, options, say) {
-    const uPlot = globalThis.uPlot;
+    const uPlot = window.uPlot;
     // A custom property with `light-dark()` does not resolve by itself: an element's colour does.
     const resolve = resolver();
     const [grid, ink] = [resolve("--line"), resolve("--muted")];

@@ -92,6 +92,9 @@ export function fill(/** @type {Element} */ node, /** @type {any[]} */ ...childr
     return node;
 }
 
+/** What `keyed` made, by the element that it stands in. @type {WeakMap<Element, Map<string, any>>} */
+const PARTS = new WeakMap();
+
 /**
  * Keeps a list of children in step with a list of values: nodes stay what they are, so focus and selection do, too.
  * @template T
@@ -102,7 +105,7 @@ export function fill(/** @type {Element} */ node, /** @type {any[]} */ ...childr
  */
 export function keyed(parent, values, keyOf, make) {
     /** @type {Map<string, {node: Element, show: (value: T) => void}>} */
-    const had = parent["keyedParts"] ?? new Map();
+    const had = PARTS.get(parent) ?? new Map();
     const now = new Map();
     const wanted = new Set(values.map(keyOf));
     for (const [key, part] of had) if (!wanted.has(key)) part.node.remove();
@@ -116,5 +119,5 @@ export function keyed(parent, values, keyOf, make) {
         if (part.node === place) place = place.nextElementSibling;
         else parent.insertBefore(part.node, place);
     }
-    parent["keyedParts"] = now;
+    PARTS.set(parent, now);
 }

@@ -1,7 +1,11 @@
 // Figures as people read them. Pure: `node --test` runs these without a browser.
 
 const NONE = "–";
-const known = (/** @type {any} */ n) => typeof n === "number" && Number.isFinite(n);
+/**
+ * @param {any} n
+ * @returns {n is number}
+ */
+const known = (n) => typeof n === "number" && Number.isFinite(n);
 
 /** 1234567 -> `1,234,567` */
 export function count(/** @type {number | null | undefined} */ n) {

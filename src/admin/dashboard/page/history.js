@@ -41,7 +41,9 @@ export function binned(history, wide) {
     for (let i = 0; i < length; ) {
         let end = i;
         while (end < length && slot(end) === slot(i)) end += 1;
-        const whole = end - i >= size;
+        // A busy gateway samples less often than once a second: a step may be complete with fewer of them, but the
+        // first and the last may have begun, or go on, outside.
+        const whole = end - i >= size || (i > 0 && end < length);
         if (whole) {
             bins.at_unix.push(slot(i) * bins.step_s);
             for (const name of COUNTS) bins[name].push(sum(history[name], i, end));

@@ -18,7 +18,7 @@
     const changed = () => document.dispatchEvent(new Event("themechange"));
     system.addEventListener("change", changed);
 
-    globalThis.theme = {
+    window.theme = {
         isDark,
         toggle() {
             root.dataset.theme = isDark() ? "light" : "dark";

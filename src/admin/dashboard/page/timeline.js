@@ -60,8 +60,14 @@ export function timeline(turns) {
             h("span", null, h("i", { "data-color": "written" }), "written to it"),
             h("span", null, h("i", { "data-color": "cold" }), "paid in full"),
         ),
-        table("Turns, the latest first", COLUMNS, rows),
+        long(table("Turns, the latest first", COLUMNS, rows)),
     ];
+}
+
+/** Two hundred turns scroll in themselves, so that the decisions below stay in reach. */
+function long(/** @type {Element} */ part) {
+    part.classList.add("long");
+    return part;
 }
 
 /** @param {any} turn @param {{lane: number, lanes: number, from: string | null, total: number, scale: number}} place */

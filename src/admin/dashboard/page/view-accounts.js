@@ -10,7 +10,10 @@ import { limitKind, plain } from "./words.js";
 /** A domain has this weight unless the configuration says otherwise. */
 const USUAL_WEIGHT = 100;
 
-/** @param {import("./app.js").Context} context */
+/**
+ * @param {import("./app.js").Context} context
+ * @returns {import("./app.js").View}
+ */
 export function view(context) {
     const domains = h("div", { class: "domains" });
     const said = h("div");

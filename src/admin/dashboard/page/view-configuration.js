@@ -7,7 +7,10 @@ import { empty, line, problem } from "./parts.js";
 
 const REFRESH_S = 10;
 
-/** @param {import("./app.js").Context} context */
+/**
+ * @param {import("./app.js").Context} context
+ * @returns {import("./app.js").View}
+ */
 export function view(context) {
     const [state, sections, said] = [h("div"), h("div", { class: "sections" }), h("div")];
     const summary = h("p", { class: "summary", role: "status" });

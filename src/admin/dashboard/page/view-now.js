@@ -25,7 +25,10 @@ const SPANS = [
     ["720", "30 days"],
 ];
 
-/** @param {import("./app.js").Context} context */
+/**
+ * @param {import("./app.js").Context} context
+ * @returns {import("./app.js").View}
+ */
 export function view(context) {
     const figures = makeFigures();
     const trouble = h("div");

@@ -31,7 +31,10 @@ const COLUMNS = [
     { title: "Total", num: true, wide: true },
 ];
 
-/** @param {import("./app.js").Context} context */
+/**
+ * @param {import("./app.js").Context} context
+ * @returns {import("./app.js").View}
+ */
 export function view(context) {
     /** @type {Record<string, string>} */
     const filters = { caller: "", model: "", endpoint: "", outcome: "", session: context.query.session ?? "" };

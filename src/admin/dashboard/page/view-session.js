@@ -9,7 +9,10 @@ import { sessionLink } from "./router.js";
 import { timeline } from "./timeline.js";
 import { cause } from "./words.js";
 
-/** @param {import("./app.js").Context} context */
+/**
+ * @param {import("./app.js").Context} context
+ * @returns {import("./app.js").View}
+ */
 export function view(context) {
     const id = /** @type {string} */ (context.id);
     const said = h("div");

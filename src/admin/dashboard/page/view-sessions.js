@@ -12,7 +12,10 @@ const FULL_HEAT_S = 300;
 /** What sorts downwards unless asked otherwise. */
 const UP_FIRST = new Set(["idle"]);
 
-/** @param {import("./app.js").Context} context */
+/**
+ * @param {import("./app.js").Context} context
+ * @returns {import("./app.js").View}
+ */
 export function view(context) {
     let sort = "heat";
     let order = "desc";

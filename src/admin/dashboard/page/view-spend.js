@@ -38,7 +38,10 @@ const LINES = [
 ];
 const BUDGETS = [{ title: "Whose" }, { title: "Budget" }, { title: "Used" }, { title: "Resets", wide: true }];
 
-/** @param {import("./app.js").Context} context */
+/**
+ * @param {import("./app.js").Context} context
+ * @returns {import("./app.js").View}
+ */
 export function view(context) {
     let by = "team";
     let days = 7;
