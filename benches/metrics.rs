@@ -21,7 +21,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 const ENDPOINTS: usize = 1_000;
 const TURNS: usize = 4_000;
-const MODELS: [&str; 3] = ["claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-1"];
+const MODELS: [&str; 3] = ["claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-8"];
 
 fn config(sim: u16) -> String {
     let mut text = format!(
