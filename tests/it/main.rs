@@ -13,6 +13,7 @@ mod collector;
 mod harness;
 
 mod bad_input;
+mod bills;
 mod budgets;
 mod bytes;
 mod callers;
