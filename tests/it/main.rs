@@ -12,6 +12,7 @@
 mod harness;
 
 mod bad_input;
+mod bills;
 mod budgets;
 mod bytes;
 mod callers;
