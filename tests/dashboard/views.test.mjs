@@ -90,7 +90,7 @@ test("Sessions: sorted at the gateway, searched, refreshed in place, opened", as
     await page.locator(".grid tbody tr:not(.spacer):not(.loading)").first().waitFor();
     const id = (await page.locator(".grid a").first().textContent()).trim();
     await page.getByLabel("Search").fill(id);
-    await page.getByText(/^1 of \d+ match$/).waitFor();
+    await page.getByText(/^1 of [\d,]+ match$/).waitFor();
     await page.getByLabel("Search").fill("no such session");
     await page.getByText("No session matches.").waitFor();
     await page.getByLabel("Search").fill(id);

@@ -5,6 +5,8 @@ import { clock, moment, terse } from "./format.js";
 
 const HEIGHT = 150;
 const DAY_S = 86_400;
+/** Steps of the axis of time. */
+const STEPS_S = [5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY_S, 2 * DAY_S, 7 * DAY_S];
 
 /**
  * @typedef {object} Line
@@ -115,12 +117,14 @@ function settings(width, lines, format, options, say) {
     const [grid, ink] = [resolve("--line"), resolve("--muted")];
     const font = "11px system-ui, sans-serif";
     const axis = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
-    const series = lines.map((line) => ({
+    // Of a stack only the ground has a line: another's would be seen where there is nothing of it.
+    const isLayer = (/** @type {number} */ i) => options.stacked && i > 0;
+    const series = lines.map((line, i) => ({
         stroke: resolve(line.color),
-        width: 1.5,
+        width: isLayer(i) ? 0 : 1.5,
         points: { show: false },
         spanGaps: false,
-        fill: line.fill ? resolve(line.fill) : undefined,
+        fill: line.fill ? resolve(isLayer(i) ? line.color : line.fill) : undefined,
         paths: options.days ? uPlot.paths.bars({ size: [0.6, 44] }) : undefined,
     }));
     // Each area ends where the one under it begins.
@@ -151,7 +155,7 @@ function settings(width, lines, format, options, say) {
         axes: [
             options.days
                 ? { ...axis, size: 24, space: 60, incrs: [DAY_S, 2 * DAY_S, 7 * DAY_S, 28 * DAY_S], values: days }
-                : { ...axis, size: 24, space: 70, values: times },
+                : { ...axis, size: 24, space: 64, incrs: STEPS_S, values: times },
             {
                 ...axis,
                 size: 58,

@@ -186,7 +186,7 @@ function makeCharts() {
         "Input tokens per second",
         [
             { name: "cached", color: "--warm", fill: "--warm-fill" },
-            { name: "written", color: "--written", fill: "--written-fill" },
+            { name: "written", color: "--written", fill: "--written" },
             { name: "paid", color: "--cold", fill: "--cold-fill" },
         ],
         compact,
