@@ -165,8 +165,21 @@ async fn run(
     let _ = tokio::time::timeout(GOODBYE, all_closed.recv()).await;
     upkeep.shutdown().await;
     spans::stop(exporter).await;
+    put_away(&live).await;
+    close_admin.send_replace(true);
+    let _ = tokio::time::timeout(GOODBYE, watched_from.all_left()).await;
+    services.shutdown().await;
+    if let Some(sim) = sim {
+        sim.stop().await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Writes down everything that outlives the process. Nothing is under way any more.
+async fn put_away(live: &Live) {
     let file = live.snapshot.load().server.state_file.clone();
-    state::save(&live, file.as_deref());
+    state::save(live, file.as_deref());
     if let Some(tracer) = &live.tracer {
         tracer.close();
     }
@@ -179,14 +192,6 @@ async fn run(
     {
         tracing::error!("the ledger could not write everything before the end");
     }
-    close_admin.send_replace(true);
-    let _ = tokio::time::timeout(GOODBYE, watched_from.all_left()).await;
-    services.shutdown().await;
-    if let Some(sim) = sim {
-        sim.stop().await;
-    }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 async fn told_to_stop() -> anyhow::Result<()> {
