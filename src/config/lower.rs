@@ -149,20 +149,19 @@ fn endpoints(
 ) -> (Vec<EndpointParams>, Vec<String>) {
     let mut names = Names(Vec::new());
     let mut read: Vec<EndpointParams> = Vec::new();
+    let mut first_with = HashMap::new();
     root.tables("endpoint", |section| {
         names.take(section);
         let budgets = allowance::budgets(section, "budgets");
         let Some(endpoint) = target::endpoint(section, known) else { return };
         take_budgets(&mut levels.endpoints, &endpoint.name, budgets);
-        let twin = read.iter().find(|other| {
-            other.provider == endpoint.provider
-                && other.region == endpoint.region
-                && endpoint.digest().is_some()
-                && other.digest() == endpoint.digest()
-        });
-        if let Some(twin) = twin {
-            let what = format!("the same key as endpoint `{}`: one account, counted twice", twin.name);
-            section.note_at(&section.here(), &what, "remove one of them, or give each its own key");
+        if let Some(digest) = endpoint.digest() {
+            let account = (endpoint.provider.clone(), endpoint.region.clone(), digest);
+            let first = first_with.entry(account).or_insert_with(|| endpoint.name.clone());
+            if *first != endpoint.name {
+                let what = format!("the same key as endpoint `{first}`: one account, counted twice");
+                section.note_at(&section.here(), &what, "remove one of them, or give each its own key");
+            }
         }
         read.push(endpoint);
     });

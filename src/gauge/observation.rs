@@ -51,8 +51,9 @@ pub struct Observation {
     pub trouble: Option<Trouble>,
     /// What the provider says it used; `None` where it did not say.
     pub usage: Option<Usage>,
-    /// Tokens of the prompt that the conversation had sent before, estimated: what a warm cache would have
-    /// read. `None` where that cannot be known.
+    /// Tokens of the prompt that had been sent before, estimated: by its conversation, or, of its first request,
+    /// by an agent that begins as it does and was answered. What a warm cache would have read; `None` where
+    /// that cannot be known.
     pub repeated: Option<u64>,
     /// The request marked what is to be cached; `None` in dialects without marks, or where bodies are not known.
     pub marked: Option<bool>,
