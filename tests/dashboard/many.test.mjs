@@ -66,13 +66,14 @@ test("ten thousand sessions are scrolled, sorted and searched without a long tas
     await page.getByLabel("Search").fill("");
     await settled();
     await busy;
-    const { tasks, longest } = mainThread(JSON.parse((await browser.stopTracing()).toString()).traceEvents);
+    const { tasks, longest, slowest } = mainThread(JSON.parse((await browser.stopTracing()).toString()).traceEvents);
     console.log(
         `${tasks} tasks of the main thread; the longest: ${longest
             .slice(0, 5)
             .map((one) => `${one.wall.toFixed(1)} ms (${one.cpu.toFixed(1)} ms of processor: ${one.what})`)
             .join("; ")}`,
     );
+    console.log(`by the clock the longest took ${slowest.toFixed(1)} ms`);
     console.log(`${cpus().length} processors, load ${loadavg()[0].toFixed(1)}, software rendering`);
     assert.ok(tasks > 500, "the trace has the page's tasks");
     assert.ok(longest[0].cpu <= LONGEST_MS, `a task took ${longest[0].cpu} ms`);
@@ -110,5 +111,6 @@ function mainThread(events) {
                 what: most ? `${most.name} ${most.args?.data?.functionName ?? ""}`.trim() : "nothing named",
             };
         });
-    return { tasks: tasks.length, longest };
+    const slowest = Math.max(...tasks.map((task) => task.dur)) / 1000;
+    return { tasks: tasks.length, longest, slowest };
 }
