@@ -33,7 +33,7 @@ pub use keys::{
     BudgetForm, CacheTtl, Entry, Facts, Filter, Found, KeyFault, KeyRing, KeySettings, KeyView, KeysState,
     LevelEntry, LevelName, LevelSettings, Made, Minted, Problem, mint, read_settings, well_formed,
 };
-pub use pulse::{Counts, KEPT, Pulse, Step};
+pub use pulse::{KEPT, Pulse, Step};
 pub use reloads::{LastReload, Reloads};
 pub use tail::{ROWS, Tail, TailFilter, TailPage, TailRow};
 pub use troubles::{TroubleView, Troubles};

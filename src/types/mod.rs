@@ -5,6 +5,7 @@
 mod bounds;
 mod cache_break;
 mod columns;
+mod counts;
 mod dialect;
 mod identity;
 mod ids;
@@ -19,6 +20,7 @@ mod virtual_key;
 pub use bounds::{MAX_TAGS, MOST, MOST_DOLLARS, NAME_FORM, TAG_FORM, is_name, is_tag};
 pub use cache_break::{BreakPlace, CacheBreak, ToolsDelta};
 pub use columns::{aligned, with_figures};
+pub use counts::Counts;
 pub use dialect::{Dialect, Family, Operation, ProviderDialect};
 pub use identity::{IdSource, PrefixChain, PrefixPoint, Section, SessionKey};
 pub use ids::{

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use super::{super::status, view};
+use super::{super::status, history::History, view};
 use crate::{
     clock::{self, Moment, UnixTime},
-    live::{Counts, Live, Step},
-    types::NanoUsd,
+    live::{Live, Step},
+    types::Counts,
 };
 
 /// Above so many endpoints the accounts are sent every [`SELDOM`] beats only.
@@ -149,39 +149,11 @@ fn hit_rate(steps: &[Step]) -> Option<f64> {
     sum.hit_rate()
 }
 
-/// The last minutes in columns of equal length, a place for each second.
-#[derive(Serialize, Default)]
-pub(super) struct History {
-    step_s: u64,
-    at_unix: Vec<f64>,
-    requests: Vec<u64>,
-    failed: Vec<u64>,
-    throttled: Vec<u64>,
-    input: Vec<u64>,
-    cached_read: Vec<u64>,
-    written: Vec<u64>,
-    output: Vec<u64>,
-    usd: Vec<f64>,
-    /// All of it so far; the others are what the second came to.
-    saved_usd: Vec<f64>,
-}
-
-impl History {
-    pub(super) fn of(steps: &[Step]) -> Self {
-        let mut history = Self { step_s: 1, ..Self::default() };
-        for step in steps {
-            let counts = &step.counts;
-            history.at_unix.push(step.at.0.as_secs_f64());
-            history.requests.push(counts.requests);
-            history.failed.push(counts.failed);
-            history.throttled.push(counts.throttled);
-            history.input.push(counts.input);
-            history.cached_read.push(counts.cached_read);
-            history.written.push(counts.written);
-            history.output.push(counts.output);
-            history.usd.push(NanoUsd(counts.nano_usd).as_usd());
-            history.saved_usd.push(step.saved_usd);
-        }
-        history
+/// The last minutes, a step a second.
+pub(super) fn history(steps: &[Step]) -> History {
+    let mut history = History::of_steps(1);
+    for step in steps {
+        history.push(step.at.0.as_secs_f64(), &step.counts);
     }
+    history.with_saved(steps.iter().map(|step| step.saved_usd).collect())
 }

@@ -12,6 +12,7 @@ mod assets;
 mod door;
 mod events;
 mod frames;
+mod history;
 mod query;
 mod reply;
 mod requests;
@@ -28,7 +29,8 @@ pub(crate) use self::events::Seats;
 use self::{
     door::{Door, Guest, Role, Tokens},
     events::{Viewer, Wanted},
-    frames::{Frames, History},
+    frames::Frames,
+    history::History,
     query::Query,
     reply::Reply,
 };
@@ -223,7 +225,7 @@ impl Dashboard {
 fn history(live: &Live, query: &str) -> Result<History, String> {
     let minutes = Query::read(query, &["minutes", "hours"])?.whole("minutes", 1..=15)?.unwrap_or(15);
     let seconds = usize::try_from(minutes * 60).unwrap_or(usize::MAX);
-    Ok(History::of(&live.pulse.steps(seconds)))
+    Ok(frames::history(&live.pulse.steps(seconds)))
 }
 
 fn nowhere() -> Reply {

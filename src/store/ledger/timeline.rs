@@ -13,7 +13,7 @@ use super::{
     report::Between,
     row::{int, wide},
 };
-use crate::clock::UnixTime;
+use crate::{clock::UnixTime, types::Counts};
 
 /// Receipts that the turns of a session are looked for among: about half a second.
 pub const TURNS_OF: u64 = 300_000;
@@ -23,22 +23,8 @@ pub const TURNS_OF: u64 = 300_000;
 pub struct Step {
     /// Its first second, since 1970.
     pub at: u64,
-    /// Receipts.
-    pub requests: u64,
-    /// Of those, such as ended in anything but a whole answer, or a client that left.
-    pub failed: u64,
-    /// Tries that providers answered with 429.
-    pub throttled: u64,
-    /// Input tokens that were neither read from a cache nor written to one.
-    pub input: u64,
-    /// Those read from a cache.
-    pub cached_read: u64,
-    /// Those written to one.
-    pub written: u64,
-    /// Output tokens.
-    pub output: u64,
-    /// Nano-dollars.
-    pub charge: u64,
+    /// What was counted in it.
+    pub counts: Counts,
 }
 
 // Each try in `attempts` that was rate limited makes it 24 characters shorter without its outcome.
@@ -63,8 +49,7 @@ impl LedgerFile {
             let span = params![int(since.as_millis()), wide(until.as_millis()), wide(seconds * 1_000)];
             let rows = ask.query_map(span, |sql| {
                 let figure = |at: usize| sql.get::<_, i64>(at).map(whole);
-                Ok(Step {
-                    at: figure(0)? * seconds,
+                let counts = Counts {
                     requests: figure(1)?,
                     failed: figure(2)?,
                     throttled: figure(3)?,
@@ -72,8 +57,9 @@ impl LedgerFile {
                     cached_read: figure(5)?,
                     written: figure(6)?,
                     output: figure(7)?,
-                    charge: figure(8)?,
-                })
+                    nano_usd: figure(8)?,
+                };
+                Ok(Step { at: figure(0)? * seconds, counts })
             })?;
             rows.collect::<rusqlite::Result<_>>()
         };

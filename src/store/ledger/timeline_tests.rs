@@ -65,8 +65,7 @@ async fn a_timeline_adds_up_what_each_step_came_to() {
     ])
     .await;
     let steps = file.timeline((at(NOON), at(NOON + 180)), Duration::from_secs(60)).unwrap();
-    let first = Step {
-        at: NOON,
+    let first = Counts {
         requests: 3,
         failed: 1,
         throttled: 2,
@@ -74,12 +73,13 @@ async fn a_timeline_adds_up_what_each_step_came_to() {
         cached_read: 2_000,
         written: 202,
         output: 100,
-        charge: 2_000_000,
+        nano_usd: 2_000_000,
     };
-    assert_eq!(steps, [first, Step { at: NOON + 120, charge: 5, ..Step::default() }]);
+    let third = Counts { nano_usd: 5, ..Counts::default() };
+    assert_eq!(steps, [Step { at: NOON, counts: first }, Step { at: NOON + 120, counts: third }]);
     let hours = file.timeline((at(0), at(NOON + 3_600)), Duration::from_secs(3_600)).unwrap();
     assert_eq!(
-        hours.iter().map(|step| (step.at, step.requests, step.failed)).collect::<Vec<_>>(),
+        hours.iter().map(|step| (step.at, step.counts.requests, step.counts.failed)).collect::<Vec<_>>(),
         [(NOON, 4, 2)]
     );
     assert_eq!(file.timeline((at(0), at(NOON)), Duration::from_secs(60)).unwrap(), []);

@@ -2,35 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
-
-use super::{Body, Fault, Query, json, ledger};
+use super::{super::history::History, Body, Fault, Query, json, ledger};
 use crate::{
     clock::{self, Moment, UnixTime},
     live::Live,
     store::ledger::Step,
-    types::NanoUsd,
+    types::Counts,
 };
 
 const HOUR: u64 = 3_600;
-
-/// Columns of equal length: a step each, the first first.
-#[derive(Serialize, Default)]
-struct History {
-    step_s: u64,
-    /// When each begins.
-    at_unix: Vec<u64>,
-    requests: Vec<u64>,
-    failed: Vec<u64>,
-    throttled: Vec<u64>,
-    input: Vec<u64>,
-    cached_read: Vec<u64>,
-    written: Vec<u64>,
-    output: Vec<u64>,
-    usd: Vec<f64>,
-    /// What staying warm saved is not in the ledger.
-    saved_usd: Option<Vec<f64>>,
-}
 
 pub(super) async fn answer(live: &Arc<Live>, query: &str, now: Moment) -> Body {
     let hours = Query::read(query, &["hours"])?.whole("hours", 1..=720)?;
@@ -42,7 +22,7 @@ pub(super) async fn answer(live: &Arc<Live>, query: &str, now: Moment) -> Body {
         let last = first + count * step;
         let between = (at(first), at(last));
         let steps = ledger::ask(live, move |file| file.timeline(between, Duration::from_secs(step))).await?;
-        json(&History::of(first, count, step, &steps))
+        json(&history(first, count, step, &steps))
     };
     live.asked.once(&format!("history {hours}"), now, find).await.map(|body| body.to_vec())
 }
@@ -64,26 +44,17 @@ fn grid(hours: u64, now: UnixTime) -> (u64, u64, u64) {
     (first * step, count, step)
 }
 
-impl History {
-    /// Steps without a receipt are zeros.
-    fn of(first: u64, count: u64, step: u64, found: &[Step]) -> Self {
-        let mut history = Self { step_s: step, ..Self::default() };
-        let mut found = found.iter().peekable();
-        for at in (0..count).map(|n| first + n * step) {
-            while found.next_if(|step| step.at < at).is_some() {}
-            let counts = found.next_if(|step| step.at == at).copied().unwrap_or_default();
-            history.at_unix.push(at);
-            history.requests.push(counts.requests);
-            history.failed.push(counts.failed);
-            history.throttled.push(counts.throttled);
-            history.input.push(counts.input);
-            history.cached_read.push(counts.cached_read);
-            history.written.push(counts.written);
-            history.output.push(counts.output);
-            history.usd.push(NanoUsd(counts.charge).as_usd());
-        }
-        history
+/// Steps without a receipt are zeros.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+fn history(first: u64, count: u64, step: u64, found: &[Step]) -> History {
+    let mut history = History::of_steps(step);
+    let mut found = found.iter().peekable();
+    for at in (0..count).map(|n| first + n * step) {
+        while found.next_if(|step| step.at < at).is_some() {}
+        let counts = found.next_if(|step| step.at == at).map_or_else(Counts::default, |step| step.counts);
+        history.push(at as f64, &counts);
     }
+    history
 }
 
 #[cfg(test)]
@@ -109,13 +80,15 @@ mod tests {
     #[test]
     fn steps_without_a_receipt_are_zeros() {
         let found = [
-            Step { at: 60, requests: 9, ..Step::default() },
-            Step { at: 240, requests: 2, charge: 1_500_000_000, ..Step::default() },
+            Step { at: 60, counts: Counts { requests: 9, ..Counts::default() } },
+            Step { at: 240, counts: Counts { requests: 2, nano_usd: 1_500_000_000, ..Counts::default() } },
         ];
-        let history = History::of(120, 4, 60, &found);
-        assert_eq!(history.at_unix, [120, 180, 240, 300]);
-        assert_eq!(history.requests, [0, 0, 2, 0]);
-        assert_eq!(history.usd, [0.0, 0.0, 1.5, 0.0]);
-        assert_eq!(history.output.len(), 4);
+        let history = serde_json::to_value(history(120, 4, 60, &found)).unwrap();
+        assert_eq!(history["step_s"], 60);
+        assert_eq!(history["at_unix"], serde_json::json!([120.0, 180.0, 240.0, 300.0]));
+        assert_eq!(history["requests"], serde_json::json!([0, 0, 2, 0]));
+        assert_eq!(history["usd"], serde_json::json!([0.0, 0.0, 1.5, 0.0]));
+        assert_eq!(history["output"], serde_json::json!([0, 0, 0, 0]));
+        assert_eq!(history["saved_usd"], serde_json::Value::Null, "the ledger does not know");
     }
 }
