@@ -58,6 +58,8 @@ export async function open(browser, options = {}) {
         faults,
         allow: (pattern) => allowed.push(pattern),
         async finish() {
+            // An answer that a test is changing must not outlive its page.
+            await page.unrouteAll({ behavior: "wait" });
             await context.close();
             assert.deepEqual(faults, []);
         },
