@@ -41,7 +41,11 @@ fn tell(started: &Started<'_>, demo: bool, out: &mut dyn Write) -> std::io::Resu
             "    -d '{{\"model\":\"claude-sonnet-4-6\",\"max_tokens\":200,\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
         )?;
         writeln!(out, "  warmkey sim --drive {scheme}://{address}      # fifty agents, staying put")?;
-        writeln!(out, "  curl -s http://{}/status", started.admin)?;
+        writeln!(
+            out,
+            "  http://{}/ in a browser              # what is warm, throttled, spent, saved",
+            started.admin
+        )?;
     }
     out.flush()
 }

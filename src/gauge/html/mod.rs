@@ -8,7 +8,7 @@ mod tables;
 use std::fmt::Write as _;
 
 use self::plot::{costs, hit_rates, latencies};
-use super::report::{Report, counted};
+use super::report::{Report, counted, stopped};
 
 /// Endpoints whose colours differ; further ones begin again.
 const COLOURS: usize = 6;
@@ -52,7 +52,7 @@ pub fn html(reports: &[Report]) -> String {
     page.push_str(&legend(reports));
     page.push_str("<h2>At a glance</h2>\n");
     page.push_str(&tables::glance(reports));
-    page.push_str("<h2>What is wrong, and what to do</h2>\n");
+    page.push_str("<h2>Diagnosis</h2>\n");
     reports.iter().for_each(|report| diagnosis(&mut page, report));
     page.push_str("<h2>Hit rate by turn</h2>\n");
     page.push_str(&hit_rates(reports));
@@ -111,7 +111,7 @@ fn diagnosis(page: &mut String, report: &Report) {
             escape(&found.sentence)
         );
     }
-    for remark in &report.remarks {
+    for remark in report.remarks.iter().chain(stopped(report).as_ref()) {
         let _ = writeln!(page, "<li class=\"soft\">{}</li>", escape(remark));
     }
     page.push_str("</ul>\n");

@@ -67,6 +67,13 @@ fn the_page_stands_alone() {
 }
 
 #[test]
+fn a_run_that_was_stopped_says_so() {
+    let stopped = Some(crate::gauge::Stopped::Budget { cap_usd: 5.0 });
+    assert!(html(&[Report { stopped, ..report("http://one") }]).contains("might have passed $5:"));
+    assert!(!html(&[report("http://one")]).contains("figures so far"));
+}
+
+#[test]
 fn a_page_of_nothing_is_a_page() {
     tags(&html(&[]));
     let nothing = tally(Via::Logs).finish(None);

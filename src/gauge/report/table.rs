@@ -107,7 +107,8 @@ fn headline(report: &Report) -> String {
     line
 }
 
-fn stopped(report: &Report) -> Option<String> {
+/// Why there is not more of it.
+pub(in crate::gauge) fn stopped(report: &Report) -> Option<String> {
     Some(match report.stopped? {
         Stopped::Interrupted => "Interrupted: these are the figures so far.".to_owned(),
         Stopped::Budget { cap_usd } => {
