@@ -80,9 +80,10 @@ pub(crate) async fn choose(
 ) -> Result<Choice, NoChoice> {
     let (began, before) = (clock::now(), choosing.waited());
     let chosen = decide(line, x, choosing, wish, tried).await;
-    x.waited = choosing.waited();
     let now = clock::now();
     x.record = choosing.went(now);
+    // Now with a wait that a client's leaving cut short.
+    x.waited = choosing.waited();
     // A wait begins as soon as it is decided.
     let waited = choosing.waited().saturating_sub(before);
     if !waited.is_zero() {
