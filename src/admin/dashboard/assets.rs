@@ -43,6 +43,8 @@ const FILES: &[(&str, &[u8])] = files! {
     "timeline.js": "timeline.js",
     "uplot.css": "vendor/uplot-1.6.32/uPlot.min.css",
     "uplot.js": "vendor/uplot-1.6.32/uPlot.iife.min.js",
+    // Its licence asks to go along with every copy, and the binary is one.
+    "uplot.licence.txt": "vendor/uplot-1.6.32/LICENSE",
     "view-accounts.js": "view-accounts.js",
     "view-configuration.js": "view-configuration.js",
     "view-now.js": "view-now.js",
@@ -80,6 +82,7 @@ fn kind_of(name: &str) -> &'static str {
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         Some("html") => HTML,
+        Some("txt") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }
