@@ -1,6 +1,6 @@
 //! The second listener: health, metrics, status, actions, the dashboard.
 //!
-//! On loopback it trusts whoever can connect. Off loopback only `/metrics`, `/livez` and `/readyz`
+//! On loopback it trusts whoever can connect. Off loopback only `/metrics`, `/livez`, `/readyz` and the empty page
 //! work without its token. Actions, and all of `api`, refuse requests that come from a page in somebody's
 //! browser; the dashboard's own page acts under `/dashboard/`, where people sign in.
 
