@@ -5,7 +5,6 @@ use crate::{
     live::Live,
     store::ledger::Ledger,
     telemetry::{Metrics, Readings},
-    types::Scope,
     upstream::{ClassView, DomainView, EndpointState},
 };
 
@@ -110,18 +109,7 @@ fn refresh_fleet(live: &Live, metrics: &Metrics) {
 fn refresh_budgets(live: &Live, metrics: &Metrics, now: Moment) {
     metrics.spending.budget_used.reset();
     let (levels, at) = (live.keys.levels(), clock::unix_now());
-    let scopes = levels
-        .organisations
-        .keys()
-        .map(|name| (Scope::Organisation(name.clone()), name.to_string()))
-        .chain(levels.teams.keys().map(|(organisation, name)| {
-            (Scope::Team(organisation.clone(), name.clone()), format!("{organisation}/{name}"))
-        }))
-        .chain(levels.tags.keys().map(|tag| (Scope::Tag(tag.clone()), tag.to_string())))
-        .chain(levels.models.keys().map(|name| (Scope::Model(name.clone()), name.to_string())))
-        .chain(levels.providers.keys().map(|name| (Scope::Provider(name.clone()), name.to_string())))
-        .chain(levels.endpoints.keys().map(|name| (Scope::Endpoint(name.clone()), name.to_string())));
-    for (scope, name) in scopes.take(LEVELS) {
+    for (scope, name) in levels.scopes().take(LEVELS) {
         for view in live.quota.view(&scope, now, at).iter().filter(|view| view.what.is_budget()) {
             let labels = [scope.level(), name.as_str(), view.what.label()];
             metrics.spending.budget_used.with_label_values(&labels).set(share(view.used, view.limit.max(1)));

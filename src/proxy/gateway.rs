@@ -160,14 +160,14 @@ impl Gateway {
         x.metered = true;
         let upload = receive(line, x).await?;
         let who = identify::call(x, operation, request.headers, &upload.body)?;
-        marks::identified(x, clock::now());
+        marks::identified(x);
         if x.streamed {
             let snapshot = Arc::clone(&x.snapshot);
             line.beat_with(&snapshot.server.heartbeat);
         }
         let admitted = admit::admit(x, operation, who, upload)?;
         reserve::call(x, &admitted).await?;
-        marks::admitted(x, clock::now());
+        marks::admitted(x);
         if let Some(count) = translation::estimated_count(&admitted, x.request_bytes) {
             return Ok(said(reply::estimate(line, x, count).await));
         }
@@ -196,7 +196,7 @@ impl Gateway {
         request: &Request<'_>,
     ) -> Result<Ending, Denial> {
         x.dialect = Some(Dialect::OpenAiResponses);
-        marks::identified(x, clock::now());
+        marks::identified(x);
         let upload = receive(line, x).await?;
         let pin = HardPin { kind, id: id.to_owned() };
         let Some(owner) = admit::pin(x, std::slice::from_ref(&pin))? else {
@@ -222,7 +222,7 @@ impl Gateway {
         }
         // What was made here was paid for by its maker's permit, or will be by the look that finds it done.
         reserve::aside(x, false).await?;
-        marks::admitted(x, clock::now());
+        marks::admitted(x);
         let payload = Payload::plain(Some(upload));
         let ending = Box::pin(single::single(self, line, x, &endpoint, request, payload, None)).await;
         let finished =
@@ -243,7 +243,7 @@ impl Gateway {
         query: Option<&str>,
         headers: &http::HeaderMap,
     ) -> Result<Entered, Denial> {
-        marks::identified(x, clock::now());
+        marks::identified(x);
         let has_body = headers.contains_key(header::TRANSFER_ENCODING)
             || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
             || (line.session.is_http2() && !line.session.is_body_empty());
@@ -253,14 +253,14 @@ impl Gateway {
             let closing = |no: Denial| if has_body { no.closing() } else { no };
             let way = way.map_err(closing)?;
             reserve::aside(x, false).await.map_err(closing)?;
-            marks::admitted(x, clock::now());
+            marks::admitted(x);
             return Ok(Entered::Native(way));
         }
         // Asked before the body is: a path that is not allowed gets no upload.
         passthrough::way(x, &method, target, b"").map_err(Denial::closing)?;
         // Nobody knows what it will cost: a batch may cost much.
         reserve::aside(x, method == Method::POST).await.map_err(Denial::closing)?;
-        marks::admitted(x, clock::now());
+        marks::admitted(x);
         let upload = receive(line, x).await?;
         let way = passthrough::way(x, &method, target, &upload.body)?;
         let request = Request { method, path_and_query: with_query(&target.path, query), headers };

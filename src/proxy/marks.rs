@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{choose::Choice, exchange::Exchange};
 use crate::{
-    clock::Moment,
+    clock::{self, Moment},
     telemetry::otlp::{Chosen, Context, SpanId, Stages, Trace, TraceId, Tried, read_state},
     types::{Family, Receipt},
     upstream::{Endpoint, ProviderParams},
@@ -37,16 +37,16 @@ pub(super) fn begin(x: &mut Exchange, method: &Method, path: &str, headers: &Hea
 }
 
 /// It is known who asks, and what for.
-pub(super) fn identified(x: &mut Exchange, now: Moment) {
+pub(super) fn identified(x: &mut Exchange) {
     if let Some(marks) = &mut x.marks {
-        marks.stages.identified = Some(now);
+        marks.stages.identified = Some(clock::now());
     }
 }
 
 /// It is let in.
-pub(super) fn admitted(x: &mut Exchange, now: Moment) {
+pub(super) fn admitted(x: &mut Exchange) {
     if let Some(marks) = &mut x.marks {
-        marks.stages.admitted = Some(now);
+        marks.stages.admitted = Some(clock::now());
     }
 }
 

@@ -133,6 +133,22 @@ pub struct Levels {
     pub endpoints: HashMap<EndpointName, Vec<Budget>>,
 }
 
+impl Levels {
+    /// What is named in them and may have budgets, each with its name for people.
+    pub fn scopes(&self) -> impl Iterator<Item = (Scope, String)> {
+        let organisations =
+            self.organisations.keys().map(|name| (Scope::Organisation(name.clone()), name.to_string()));
+        let teams = self.teams.keys().map(|(organisation, name)| {
+            (Scope::Team(organisation.clone(), name.clone()), format!("{organisation}/{name}"))
+        });
+        let tags = self.tags.keys().map(|tag| (Scope::Tag(tag.clone()), tag.to_string()));
+        let models = self.models.keys().map(|name| (Scope::Model(name.clone()), name.to_string()));
+        let providers = self.providers.keys().map(|name| (Scope::Provider(name.clone()), name.to_string()));
+        let endpoints = self.endpoints.keys().map(|name| (Scope::Endpoint(name.clone()), name.to_string()));
+        organisations.chain(teams).chain(tags).chain(models).chain(providers).chain(endpoints)
+    }
+}
+
 /// Whose limit or budget it is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Scope {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Report, escape};
-use crate::gauge::report::{dollars, percent, seconds};
+use crate::gauge::report::{self, dollars, percent, seconds};
 
 /// Rows of the table of turns; what the plot shows beyond is in `--json`.
 const TURNS: usize = 24;
@@ -12,17 +12,9 @@ pub(super) fn glance(reports: &[Report]) -> String {
     let head =
         ["Endpoint", "Hit rate", "Possible", "$/1k turns", "If warm", "Turns", "Errors", "429s", "Spent"];
     let rows = reports.iter().map(|report| {
-        vec![
-            report.endpoint.clone(),
-            percent(report.hit_rate),
-            percent(report.possible_hit_rate),
-            dollars(report.cost_per_1k_turns),
-            dollars(report.warm_cost_per_1k_turns),
-            report.turns.to_string(),
-            report.errors.to_string(),
-            report.status_429.to_string(),
-            dollars(report.spent_usd),
-        ]
+        let mut row = report::glance(report);
+        row.push(dollars(report.spent_usd));
+        row
     });
     table("Figures of each endpoint", &head.map(str::to_owned), rows)
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub use self::reading::Reading;
 pub(super) use self::{
     make::{Counted, of},
-    table::{dollars, percent, seconds, stopped},
+    table::{dollars, glance, percent, seconds, stopped},
 };
 use super::{Diagnosis, Source, Via};
 use crate::types::{NanoUsd, Usage};

@@ -44,6 +44,20 @@ const HEAD: [&str; 11] = [
     "p99",
 ];
 
+/// What is looked at first: the endpoint, its rates, its costs, its counts.
+pub(in crate::gauge) fn glance(report: &Report) -> Vec<String> {
+    vec![
+        report.endpoint.clone(),
+        percent(report.hit_rate),
+        percent(report.possible_hit_rate),
+        dollars(report.cost_per_1k_turns),
+        dollars(report.warm_cost_per_1k_turns),
+        report.turns.to_string(),
+        report.errors.to_string(),
+        report.status_429.to_string(),
+    ]
+}
+
 fn rows(reports: &[Report]) -> Vec<Vec<String>> {
     let itl = reports.iter().any(|report| report.itl_p50_s.is_some());
     let mut head: Vec<String> = HEAD.iter().map(ToString::to_string).collect();
@@ -51,19 +65,8 @@ fn rows(reports: &[Report]) -> Vec<Vec<String>> {
         head.extend(["ITL p50", "p90", "p99"].map(str::to_owned));
     }
     let row = |report: &Report| {
-        let mut row = vec![
-            report.endpoint.clone(),
-            percent(report.hit_rate),
-            percent(report.possible_hit_rate),
-            dollars(report.cost_per_1k_turns),
-            dollars(report.warm_cost_per_1k_turns),
-            report.turns.to_string(),
-            report.errors.to_string(),
-            report.status_429.to_string(),
-            seconds(report.ttft_p50_s),
-            seconds(report.ttft_p90_s),
-            seconds(report.ttft_p99_s),
-        ];
+        let mut row = glance(report);
+        row.extend([report.ttft_p50_s, report.ttft_p90_s, report.ttft_p99_s].map(seconds));
         if itl {
             row.extend([report.itl_p50_s, report.itl_p90_s, report.itl_p99_s].map(seconds));
         }

@@ -9,7 +9,7 @@ use crate::{
     clock::{self, Moment, UnixTime},
     live::{Filter, Live},
     quota::{CounterView, What},
-    types::{NanoUsd, Scope},
+    types::NanoUsd,
 };
 
 /// Organisations, teams, tags, models, providers and endpoints looked at.
@@ -49,7 +49,9 @@ pub(super) async fn answer(live: &Arc<Live>, now: Moment) -> Body {
 
 fn view(live: &Live, now: Moment, at: UnixTime) -> Budgets {
     let mut nearest = Nearest::default();
-    for (scope, name) in scopes(live).into_iter().take(LEVELS) {
+    let mut scopes: Vec<_> = live.keys.levels().scopes().collect();
+    scopes.sort();
+    for (scope, name) in scopes.into_iter().take(LEVELS) {
         for counter in live.quota.view(&scope, now, at) {
             nearest.add(&counter, &name);
         }
@@ -77,24 +79,6 @@ fn view(live: &Live, now: Moment, at: UnixTime) -> Budgets {
     Budgets { known, rows: rows.into_iter().map(|(_, row)| row).collect() }
 }
 
-/// Whatever is named in settings and may have budgets, with its name.
-fn scopes(live: &Live) -> Vec<(Scope, String)> {
-    let levels = live.keys.levels();
-    let organisations =
-        levels.organisations.keys().map(|name| (Scope::Organisation(name.clone()), name.to_string()));
-    let teams = levels.teams.keys().map(|(organisation, name)| {
-        (Scope::Team(organisation.clone(), name.clone()), format!("{organisation}/{name}"))
-    });
-    let tags = levels.tags.keys().map(|tag| (Scope::Tag(tag.clone()), tag.to_string()));
-    let models = levels.models.keys().map(|name| (Scope::Model(name.clone()), name.to_string()));
-    let providers = levels.providers.keys().map(|name| (Scope::Provider(name.clone()), name.to_string()));
-    let endpoints = levels.endpoints.keys().map(|name| (Scope::Endpoint(name.clone()), name.to_string()));
-    let mut all: Vec<_> =
-        organisations.chain(teams).chain(tags).chain(models).chain(providers).chain(endpoints).collect();
-    all.sort();
-    all
-}
-
 /// The budgets of which the largest part is used.
 #[derive(Default)]
 struct Nearest {
@@ -105,17 +89,10 @@ struct Nearest {
 impl Nearest {
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     fn add(&mut self, counter: &CounterView, name: &str) {
-        let is_money = match counter.what {
-            What::Usd(_) => true,
-            What::Tokens(_) => false,
-            What::Rpm
-            | What::Tpm
-            | What::Itpm
-            | What::Otpm
-            | What::Concurrent
-            | What::Sessions
-            | What::Turns => return,
-        };
+        if !counter.what.is_budget() {
+            return;
+        }
+        let is_money = matches!(counter.what, What::Usd(_));
         let figure = |amount: u64| if is_money { NanoUsd(amount).as_usd() } else { amount as f64 };
         self.known += 1;
         self.rows.push((
